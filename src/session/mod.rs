@@ -1,0 +1,3 @@
+//! One stream's state machine.
+pub mod event;
+pub mod translator;

@@ -1,0 +1,160 @@
+//! The seam between a session and whatever translates: jobs that carry a state in, replies that carry the next one out.
+//!
+//! No tensor type appears here, so sessions, policies and servers build and are tested without libtorch;
+//! [`crate::session::scripted`] stands behind this trait in tests, `crate::engine::torch` in the product.
+//! Invariant: a translator is read-only; everything that a stream has said so far lives in its `State`.
+
+use thiserror::Error;
+
+/// What a session must know of its translator in order to cut audio into jobs. Comes from the bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranslatorSpec {
+    /// Filterbank bins in a frame.
+    pub num_mel_bins: usize,
+    /// Time between two frames, in milliseconds (10).
+    pub frame_shift_ms: u32,
+    /// Frames that become one encoder step (the subsampling factor, 4).
+    pub frames_per_step: usize,
+    /// Encoder steps in one segment: the policy's pre-decision unit (8, which is 320 ms).
+    pub steps_per_segment: usize,
+    /// Longest utterance, in segments; a session rolls over to a new utterance before it.
+    pub max_utterance_segments: usize,
+    /// Source vocabulary's blank label, as it appears in [`Encoded::labels`].
+    pub blank: u32,
+}
+
+impl TranslatorSpec {
+    /// Frames in a full segment.
+    pub fn frames_per_segment(&self) -> usize {
+        self.frames_per_step * self.steps_per_segment
+    }
+
+    /// Duration of a full segment, in milliseconds.
+    pub fn segment_ms(&self) -> u32 {
+        self.frames_per_segment() as u32 * self.frame_shift_ms
+    }
+}
+
+/// One segment of an utterance on its way to the encoder.
+#[derive(Debug, Clone)]
+pub struct EncodeJob<S> {
+    /// The utterance's state.
+    pub state: S,
+    /// Normalised filterbank frames, row-major `(num_frames, num_mel_bins)`. Exactly a full segment, except for
+    /// the last segment of an utterance, which has 1 to `frames_per_segment` frames.
+    pub frames: Vec<f32>,
+}
+
+/// The encoder's answer: the state has grown by the segment's steps, which are final.
+#[derive(Debug, Clone)]
+pub struct Encoded<S> {
+    /// The next state.
+    pub state: S,
+    /// Best label of the connectionist temporal classification (CTC) head, one an encoder step:
+    /// `ceil(num_frames / frames_per_step)` of them, blanks and repeats included.
+    pub labels: Vec<u32>,
+    /// Probability of the blank at each of these steps.
+    pub blank_probs: Vec<f32>,
+}
+
+/// Which tokens may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// The end of the sentence may be chosen.
+    pub eos: bool,
+    /// Pieces that begin a new word may be chosen.
+    pub word_start: bool,
+    /// Pieces that continue the current word may be chosen.
+    pub continuation: bool,
+}
+
+impl Allowed {
+    /// Every token.
+    pub const ALL: Self = Self { eos: true, word_start: true, continuation: true };
+}
+
+/// One decoder step: feed `token`, ask for the next one.
+#[derive(Debug, Clone)]
+pub struct DecodeJob<S> {
+    /// The utterance's state. A caller that may want to take the step back keeps a clone.
+    pub state: S,
+    /// The token to feed; `None` begins the sentence.
+    pub token: Option<u32>,
+    /// Restricts the choice; at least one class must be allowed.
+    pub allowed: Allowed,
+}
+
+/// The decoder's answer.
+#[derive(Debug, Clone)]
+pub struct Decoded<S> {
+    /// The state after the fed token (the chosen one is not fed yet).
+    pub state: S,
+    /// The most probable allowed token; `None` is the end of the sentence.
+    pub token: Option<u32>,
+    /// Its natural log-probability among all tokens.
+    pub log_prob: f32,
+}
+
+/// A beam search over everything that has been encoded: the offline policy.
+#[derive(Debug, Clone)]
+pub struct SearchJob<S> {
+    /// The utterance's state; nothing has been decoded from it yet.
+    pub state: S,
+    /// Hypotheses kept; 1 is greedy.
+    pub beam_size: usize,
+    /// Upper limit of the translation's length, in tokens.
+    pub max_tokens: usize,
+}
+
+/// The best hypothesis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Searched {
+    /// Its tokens, without the end of the sentence; empty if the best translation is nothing.
+    pub tokens: Vec<u32>,
+    /// Its length-normalised natural log-probability.
+    pub score: f32,
+}
+
+/// Why a job failed. The session that sent it ends; nobody else is touched.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum TranslatorError {
+    /// The job breaks the contract of [`EncodeJob`], [`DecodeJob`] or [`SearchJob`]: a defect of the caller.
+    #[error("invalid job: {0}")]
+    InvalidJob(String),
+    /// A state's bytes do not belong to this translator.
+    #[error("invalid state: {0}")]
+    InvalidState(String),
+    /// The backend failed.
+    #[error("translator failed: {0}")]
+    Backend(String),
+}
+
+/// Something that turns speech segments into target tokens, many sessions in one step.
+///
+/// Each method takes any number of jobs of any age and answers in their order; the answer to a job is the same
+/// alone and among others. An empty batch gives an empty answer.
+pub trait Translator {
+    /// All that one utterance has accumulated. Cloning it forks the utterance; dropping it frees it.
+    type State: Clone + Send + 'static;
+
+    /// The shapes that jobs must have.
+    fn spec(&self) -> &TranslatorSpec;
+
+    /// The state of an utterance that has heard and said nothing.
+    fn init(&self) -> Self::State;
+
+    /// Encodes one segment for each job.
+    fn encode(&self, jobs: Vec<EncodeJob<Self::State>>) -> Vec<Result<Encoded<Self::State>, TranslatorError>>;
+
+    /// Makes one decoder step for each job.
+    fn decode(&self, jobs: Vec<DecodeJob<Self::State>>) -> Vec<Result<Decoded<Self::State>, TranslatorError>>;
+
+    /// Searches the best whole translation. The state is consumed: the utterance is over.
+    fn search(&self, job: SearchJob<Self::State>) -> Result<Searched, TranslatorError>;
+
+    /// The state as versioned bytes, for snapshots.
+    fn state_to_bytes(&self, state: &Self::State) -> Result<Vec<u8>, TranslatorError>;
+
+    /// The inverse of [`Translator::state_to_bytes`]; refuses bytes of another version or model.
+    fn state_from_bytes(&self, bytes: &[u8]) -> Result<Self::State, TranslatorError>;
+}
