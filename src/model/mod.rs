@@ -1,1 +1,32 @@
-//! model
+//! The network: filterbank frames to encoder steps to scores of the next token.
+//!
+//! Modular Linearized Attention (arXiv 2304.08453) with the long-short range attention of Lite Transformer (arXiv
+//! 2004.11886). Training calls the `forward` methods, serving the `step` methods of the same layers.
+//! Invariant: the model is read-only; all that an utterance accumulates is in its [`State`].
+
+mod config;
+pub use config::{AttentionKind, ConfigError, ConvKind, ModelConfig};
+
+#[cfg(feature = "torch")]
+mod attention;
+#[cfg(feature = "torch")]
+mod conv;
+#[cfg(feature = "torch")]
+mod decoder;
+#[cfg(feature = "torch")]
+mod encoder;
+#[cfg(feature = "torch")]
+mod layers;
+#[cfg(feature = "torch")]
+mod lsra;
+#[cfg(feature = "torch")]
+mod state;
+#[cfg(feature = "torch")]
+mod subsample;
+#[cfg(feature = "torch")]
+mod translator;
+
+#[cfg(feature = "torch")]
+pub use state::{State, StateError};
+#[cfg(feature = "torch")]
+pub use translator::{SpeechTranslator, TextReader, Utterances};

@@ -1,1 +1,90 @@
-//! train
+//! Training: manifests of clips and sentence pairs to the weights of a bundle.
+//!
+//! The network, the filterbank and the tokenizers are those that serve; the masks are the serving schedule.
+//! Three stages (`pilot.md`'s order, also Di Gangi et al. 2019 and Bérard et al. 2018): `text` teaches the decoder German
+//! from sentence pairs, `ctc` teaches the encoder to spell what it hears, `joint` teaches them to work together.
+//! Invariant: a run is a function of its options, its files and its seed, whether or not it was interrupted.
+
+mod adam;
+mod audio;
+mod batch;
+mod checkpoint;
+mod loader;
+mod log;
+mod loss;
+mod manifest;
+mod options;
+mod replica;
+mod schedule;
+mod specaugment;
+mod trainer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub use checkpoint::average_weights;
+pub use log::plot;
+pub use manifest::{Example, read_manifest, read_pairs};
+pub use options::{Augmentation, Task, TrainOptions};
+pub use schedule::Schedule;
+pub use trainer::train;
+
+/// Why training cannot start or go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A row of a manifest is wrong.
+    #[error("{path}, line {line}: {message}")]
+    Row {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A clip could not be decoded.
+    #[error("{path}: {message}")]
+    Audio {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// A checkpoint does not fit.
+    #[error("{path}: {message}")]
+    Checkpoint {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        message: String,
+    },
+    /// There is nothing to train on.
+    #[error("no usable example: {0}")]
+    NoExamples(String),
+    /// A worker thread died.
+    #[error("a training thread stopped: {0}")]
+    Worker(String),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl TrainError {
+    fn row(path: &Path, line: usize, message: String) -> Self {
+        Self::Row { path: path.to_owned(), line, message }
+    }
+
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::File { path: path.to_owned(), source }
+    }
+}

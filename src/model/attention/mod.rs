@@ -1,0 +1,180 @@
+//! Attention of four kinds in three forms: quadratic, whole-sequence linear, and recurrent.
+//!
+//! The recurrent form is split in two, because the cross-attention takes its keys and its queries at different
+//! times: [`Attention::absorb`] adds keys to a state, [`Attention::read`] asks it. Every mask of the model (segments,
+//! causality, wait-k) shows a query a *prefix* of the keys, so a mask is one count a query: [`Visible`].
+//! Invariant: for any chunking of the keys, absorb and read give what [`Attention::forward`] gives; sums are f32.
+
+mod linear;
+mod softmax;
+
+use tch::{Device, Kind, Tensor, nn};
+
+pub(crate) use linear::FeatureMap;
+
+use super::config::{AttentionKind, ModelConfig};
+use super::layers::Linear;
+
+/// How many keys each query sees: the first `counts[b][i]` ones.
+#[derive(Debug)]
+pub(crate) struct Visible {
+    /// `(B, Tq)`, at least 1 everywhere.
+    pub(crate) counts: Tensor,
+    /// `(B, 1, Tq, Tk)`, true where visible.
+    pub(crate) mask: Tensor,
+}
+
+impl Visible {
+    pub(crate) fn new(counts: Tensor, num_keys: i64) -> Self {
+        let keys = Tensor::arange(num_keys, (Kind::Int64, counts.device()));
+        let mask = keys.lt_tensor(&counts.unsqueeze(-1)).unsqueeze(1);
+        Self { counts, mask }
+    }
+
+    /// Each query sees itself and what lies before it.
+    pub(crate) fn causal(batch: i64, length: i64, device: Device) -> Self {
+        let counts = Tensor::arange_start(1, length + 1, (Kind::Int64, device)).expand([batch, length], false);
+        Self::new(counts, length)
+    }
+}
+
+/// Two ways to compute the same whole sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Explicit masked weights: the oracle, and the right form for training at these lengths.
+    Quadratic,
+    /// Running sums over the keys: no `(Tq, Tk)` weights. Softmax has no such form and uses the quadratic one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the oracle's twin, held against it by the parity tests"))]
+    Linear,
+}
+
+/// What attention remembers of its keys. Leading dimension: `B` sessions.
+#[derive(Debug)]
+pub(crate) enum AttentionState {
+    /// Linear kinds: S `(B, H, Dφ, d)` and z `(B, H, Dφ)`, f32, of constant size.
+    Sums { s: Tensor, z: Tensor },
+    /// Softmax: the keys' *inputs* `(B, T, D_in)` and how many of them count, `(B,)`. Keys and values are never
+    /// stored: their projections move to the query's side (see [`softmax::read`]).
+    Memory { inputs: Tensor, lengths: Tensor },
+}
+
+/// Multi-head attention of one kind.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    num_heads: i64,
+    input_width: i64,
+    /// None for softmax.
+    feature_map: Option<FeatureMap>,
+    epsilon: f64,
+}
+
+impl Attention {
+    /// `width` → `width` channels; `clocks` are the lengths M of cosformer's queries and keys.
+    pub(crate) fn new(
+        path: &nn::Path,
+        kind: AttentionKind,
+        width: usize,
+        clocks: (usize, usize),
+        config: &ModelConfig,
+        product: Kind,
+    ) -> Self {
+        let projection = |name: &str| Linear::new(&(path / name), width, width, false, product);
+        Self {
+            query: projection("query"),
+            key: projection("key"),
+            value: projection("value"),
+            output: Linear::new(&(path / "output"), width, width, true, product),
+            num_heads: (width / config.head_dim) as i64,
+            input_width: width as i64,
+            feature_map: FeatureMap::new(path, kind, config.head_dim, clocks, product),
+            epsilon: config.epsilon,
+        }
+    }
+
+    /// Whole sequences: queries `x` `(B, Tq, D)` over `keys` `(B, Tk, D)`, positions from 0. Returns `(B, Tq, D)`.
+    pub(crate) fn forward(&self, x: &Tensor, keys: &Tensor, visible: &Visible, form: Form) -> Tensor {
+        let (q, k, v) = (
+            self.split(&self.query.forward(x)),
+            self.split(&self.key.forward(keys)),
+            self.split(&self.value.forward(keys)),
+        );
+        let y = match &self.feature_map {
+            None => softmax::quadratic(&q, &k, &v, visible),
+            Some(map) => {
+                let positions = |t: &Tensor| Tensor::arange(t.size()[2], (Kind::Int64, t.device())).unsqueeze(0);
+                let (phi_q, phi_k) = (map.queries(&q, &positions(&q)), map.keys(&k, &positions(&k)));
+                let attend = if form == Form::Quadratic { linear::quadratic } else { linear::whole };
+                attend(&phi_q, &phi_k, &v.to_kind(Kind::Float), visible, self.epsilon)
+            }
+        };
+        self.output.forward(&self.join(&y))
+    }
+
+    /// The state before any key, for `batch` sessions.
+    pub(crate) fn init(&self, batch: i64, device: Device) -> AttentionState {
+        let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, device));
+        match &self.feature_map {
+            None => AttentionState::Memory {
+                inputs: zeros(&[batch, 0, self.input_width]),
+                lengths: Tensor::zeros([batch], (Kind::Int64, device)),
+            },
+            Some(map) => {
+                let (heads, width) = (self.num_heads, map.width());
+                AttentionState::Sums {
+                    s: zeros(&[batch, heads, width, self.input_width / heads]),
+                    z: zeros(&[batch, heads, width]),
+                }
+            }
+        }
+    }
+
+    /// Adds `keys` `(B, T, D)` at `positions` `(B, T)`; of row b only the first `valid[b]` count.
+    pub(crate) fn absorb(
+        &self,
+        state: &AttentionState,
+        keys: &Tensor,
+        positions: &Tensor,
+        valid: &Tensor,
+    ) -> AttentionState {
+        match (state, &self.feature_map) {
+            (AttentionState::Memory { inputs, lengths }, _) => softmax::append(inputs, lengths, keys, valid),
+            (AttentionState::Sums { s, z }, Some(map)) => {
+                let k = self.split(&self.key.forward(keys));
+                let v = self.split(&self.value.forward(keys)).to_kind(Kind::Float);
+                linear::absorb(s, z, &map.keys(&k, positions), &v, valid)
+            }
+            (AttentionState::Sums { .. }, None) => unreachable!("`init` makes sums for linear kinds only"),
+        }
+    }
+
+    /// Queries `x` `(B, Tq, D)` at `positions` `(B, Tq)` see all that the state has absorbed.
+    pub(crate) fn read(&self, state: &AttentionState, x: &Tensor, positions: &Tensor) -> Tensor {
+        let q = self.split(&self.query.forward(x));
+        let y = match (state, &self.feature_map) {
+            (AttentionState::Memory { inputs, lengths }, _) => {
+                softmax::read(&q, inputs, lengths, &self.key.weight, &self.value.weight)
+            }
+            (AttentionState::Sums { s, z }, Some(map)) => {
+                linear::read(&map.queries(&q, positions), s, z, self.epsilon)
+            }
+            (AttentionState::Sums { .. }, None) => unreachable!("`init` makes sums for linear kinds only"),
+        };
+        self.output.forward(&self.join(&y))
+    }
+
+    /// `(B, T, D)` → `(B, H, T, d)`.
+    fn split(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        x.view([size[0], size[1], self.num_heads, -1]).transpose(1, 2)
+    }
+
+    /// `(B, H, T, d)` → `(B, T, D)`.
+    fn join(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        x.transpose(1, 2).reshape([size[0], size[2], self.input_width])
+    }
+}

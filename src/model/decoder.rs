@@ -1,0 +1,161 @@
+//! The decoder: embeddings, layers of LSRA, cross-attention and feed-forward, an output tied to the embeddings.
+//!
+//! Invariant: whole sequences under a mask and one token at a time give the same; a token sees itself.
+
+use tch::{Device, Kind, Tensor, nn};
+
+use super::attention::{Attention, AttentionState, Form, Visible};
+use super::config::{AttentionKind, ModelConfig};
+use super::layers::{FeedForward, LayerNorm, dropout, positions_from, sinusoids};
+use super::lsra::{Lsra, LsraState};
+
+#[derive(Debug)]
+struct DecoderLayer {
+    lsra_norm: LayerNorm,
+    lsra: Lsra,
+    cross_norm: LayerNorm,
+    cross: Attention,
+    ffn_norm: LayerNorm,
+    ffn: FeedForward,
+}
+
+/// Speaks: tokens so far and encoder steps to scores of the next token.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    embedding: Tensor,
+    layers: Vec<DecoderLayer>,
+    norm: LayerNorm,
+    shared_memory: bool,
+    width: usize,
+    dropout: f64,
+    product: Kind,
+}
+
+/// What the decoder remembers of the tokens of `B` utterances.
+#[derive(Debug)]
+pub(crate) struct DecoderState {
+    pub(crate) layers: Vec<LsraState>,
+    /// Tokens fed so far, `(B,)`.
+    pub(crate) tokens: Tensor,
+}
+
+/// What the cross-attentions remember of the encoder's steps: sums of each layer, or for softmax one memory for all.
+#[derive(Debug)]
+pub(crate) struct CrossState {
+    pub(crate) layers: Vec<AttentionState>,
+    /// Steps so far, `(B,)`.
+    pub(crate) steps: Tensor,
+}
+
+impl Decoder {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+        let width = config.d_model;
+        let clock = config.max_target_tokens;
+        let cross_clocks = (clock, config.max_utterance_steps());
+        let norm = |path: nn::Path| LayerNorm::new(&path, width);
+        let layer = |index: usize| {
+            let path = path / "layers" / index;
+            DecoderLayer {
+                lsra_norm: norm(&path / "lsra_norm"),
+                lsra: Lsra::new(&(&path / "lsra"), config.decoder_self, index, clock, config, product),
+                cross_norm: norm(&path / "cross_norm"),
+                cross: Attention::new(
+                    &(&path / "cross"),
+                    config.decoder_cross,
+                    width,
+                    cross_clocks,
+                    config,
+                    product,
+                ),
+                ffn_norm: norm(&path / "ffn_norm"),
+                ffn: FeedForward::new(&(&path / "ffn"), width, config.ffn_dim, product),
+            }
+        };
+        let init = nn::Init::Randn { mean: 0.0, stdev: (width as f64).powf(-0.5) };
+        Self {
+            embedding: path.var("embedding", &[config.target_vocab as i64, width as i64], init),
+            layers: (0..config.decoder_layers).map(layer).collect(),
+            norm: norm(path / "norm"),
+            shared_memory: config.decoder_cross == AttentionKind::Softmax,
+            width,
+            dropout: config.dropout,
+            product,
+        }
+    }
+
+    /// Whole sequences: token i of `(B, U)` sees the first `visible` of the encoder's steps `(B, T, D)`. Returns
+    /// log-probabilities of each next token, `(B, U, target_vocab)` f32.
+    pub(crate) fn forward(
+        &self,
+        tokens: &Tensor,
+        steps: &Tensor,
+        visible: &Visible,
+        form: Form,
+        train: bool,
+    ) -> Tensor {
+        let (batch, length) = (tokens.size()[0], tokens.size()[1]);
+        let index = Tensor::arange(length, (Kind::Int64, tokens.device())).unsqueeze(0);
+        let causal = Visible::causal(batch, length, tokens.device());
+        let drop = |x: Tensor| dropout(x, self.dropout, train);
+        let mut x = drop(self.embed(tokens, &index));
+        for layer in &self.layers {
+            x = &x + drop(layer.lsra.forward(&layer.lsra_norm.forward(&x), &causal, form));
+            x = &x + drop(layer.cross.forward(&layer.cross_norm.forward(&x), steps, visible, form));
+            x = &x + drop(layer.ffn.forward(&layer.ffn_norm.forward(&x)));
+        }
+        self.scores(&x)
+    }
+
+    pub(crate) fn init(&self, batch: i64, device: Device) -> DecoderState {
+        DecoderState {
+            layers: self.layers.iter().map(|layer| layer.lsra.init(batch, device)).collect(),
+            tokens: Tensor::zeros([batch], (Kind::Int64, device)),
+        }
+    }
+
+    pub(crate) fn init_cross(&self, batch: i64, device: Device) -> CrossState {
+        let count = if self.shared_memory { 1 } else { self.layers.len() };
+        CrossState {
+            layers: self.layers.iter().take(count).map(|layer| layer.cross.init(batch, device)).collect(),
+            steps: Tensor::zeros([batch], (Kind::Int64, device)),
+        }
+    }
+
+    /// Shows the decoder new encoder steps `(B, T, D)`, the first `valid[b]` of each row.
+    pub(crate) fn absorb(&self, state: &CrossState, steps: &Tensor, valid: &Tensor) -> CrossState {
+        let positions = positions_from(&state.steps, steps.size()[1]);
+        let absorbed = self.layers.iter().zip(&state.layers);
+        CrossState {
+            layers: absorbed.map(|(layer, state)| layer.cross.absorb(state, steps, &positions, valid)).collect(),
+            steps: &state.steps + valid,
+        }
+    }
+
+    /// Feeds one token a row, `(B,)`. Returns log-probabilities of the next `(B, target_vocab)`, and the next state.
+    /// Rows must have absorbed at least one encoder step.
+    pub(crate) fn step(&self, state: &DecoderState, cross: &CrossState, tokens: &Tensor) -> (Tensor, DecoderState) {
+        let positions = state.tokens.unsqueeze(-1);
+        let valid = state.tokens.ones_like();
+        let mut x = self.embed(&tokens.unsqueeze(-1), &positions);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (index, (layer, state)) in self.layers.iter().zip(&state.layers).enumerate() {
+            let (y, state) = layer.lsra.step(state, &layer.lsra_norm.forward(&x), &positions, &valid);
+            x = &x + y;
+            let memory = &cross.layers[if self.shared_memory { 0 } else { index }];
+            x = &x + layer.cross.read(memory, &layer.cross_norm.forward(&x), &positions);
+            x = &x + layer.ffn.forward(&layer.ffn_norm.forward(&x));
+            layers.push(state);
+        }
+        (self.scores(&x).squeeze_dim(1), DecoderState { layers, tokens: &state.tokens + 1 })
+    }
+
+    fn embed(&self, tokens: &Tensor, positions: &Tensor) -> Tensor {
+        let scale = (self.width as f64).sqrt();
+        Tensor::embedding(&self.embedding, tokens, -1, false, false) * scale + sinusoids(positions, self.width)
+    }
+
+    fn scores(&self, x: &Tensor) -> Tensor {
+        let x = self.norm.forward(x).to_kind(self.product);
+        x.matmul(&self.embedding.to_kind(self.product).tr()).log_softmax(-1, Kind::Float)
+    }
+}

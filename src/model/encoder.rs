@@ -1,0 +1,169 @@
+//! The encoders: one stack of LSRA layers, fed by speech (segment by segment) or by text (whole sentences).
+//!
+//! Invariant: a speech step sees its own segment and all before it, never later ones, so an output once computed is
+//! final and each frame is encoded once. Pre-norm residual layers (Xiong et al. 2020).
+
+use tch::{Device, Kind, Tensor, nn};
+
+use super::attention::{Form, Visible};
+use super::config::ModelConfig;
+use super::layers::{FeedForward, LayerNorm, Linear, dropout, positions_from, sinusoids};
+use super::lsra::{Lsra, LsraState};
+use super::subsample::{Subsample, SubsampleState};
+
+/// LSRA, then a feed-forward block.
+#[derive(Debug)]
+struct EncoderLayer {
+    lsra_norm: LayerNorm,
+    lsra: Lsra,
+    ffn_norm: LayerNorm,
+    ffn: FeedForward,
+}
+
+/// Layers and a final norm.
+#[derive(Debug)]
+struct Stack {
+    layers: Vec<EncoderLayer>,
+    norm: LayerNorm,
+    dropout: f64,
+}
+
+impl Stack {
+    fn new(path: &nn::Path, num_layers: usize, config: &ModelConfig, product: Kind) -> Self {
+        let clock = config.max_utterance_steps();
+        let layer = |index: usize| {
+            let path = path / "layers" / index;
+            EncoderLayer {
+                lsra_norm: LayerNorm::new(&(&path / "lsra_norm"), config.d_model),
+                lsra: Lsra::new(&(&path / "lsra"), config.encoder_self, index, clock, config, product),
+                ffn_norm: LayerNorm::new(&(&path / "ffn_norm"), config.d_model),
+                ffn: FeedForward::new(&(&path / "ffn"), config.d_model, config.ffn_dim, product),
+            }
+        };
+        Self {
+            layers: (0..num_layers).map(layer).collect(),
+            norm: LayerNorm::new(&(path / "norm"), config.d_model),
+            dropout: config.dropout,
+        }
+    }
+
+    fn forward(&self, x: Tensor, visible: &Visible, form: Form, train: bool) -> Tensor {
+        let mut x = dropout(x, self.dropout, train);
+        for layer in &self.layers {
+            x = &x + dropout(layer.lsra.forward(&layer.lsra_norm.forward(&x), visible, form), self.dropout, train);
+            x = &x + dropout(layer.ffn.forward(&layer.ffn_norm.forward(&x)), self.dropout, train);
+        }
+        self.norm.forward(&x)
+    }
+
+    fn step(&self, x: Tensor, states: &[LsraState], positions: &Tensor, valid: &Tensor) -> (Tensor, Vec<LsraState>) {
+        let mut x = x;
+        let mut next = Vec::with_capacity(states.len());
+        for (layer, state) in self.layers.iter().zip(states) {
+            let (y, state) = layer.lsra.step(state, &layer.lsra_norm.forward(&x), positions, valid);
+            x = &x + y;
+            x = &x + layer.ffn.forward(&layer.ffn_norm.forward(&x));
+            next.push(state);
+        }
+        (self.norm.forward(&x), next)
+    }
+}
+
+/// Hears: frames to encoder steps and CTC label probabilities.
+#[derive(Debug)]
+pub(crate) struct SpeechEncoder {
+    subsample: Subsample,
+    stack: Stack,
+    ctc: Linear,
+    steps_per_segment: i64,
+    width: usize,
+}
+
+/// What the encoder remembers of `B` utterances.
+#[derive(Debug)]
+pub(crate) struct EncoderState {
+    pub(crate) subsample: SubsampleState,
+    pub(crate) layers: Vec<LsraState>,
+    /// Steps so far, `(B,)`.
+    pub(crate) steps: Tensor,
+}
+
+impl SpeechEncoder {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+        Self {
+            subsample: Subsample::new(&(path / "subsample"), config, product),
+            stack: Stack::new(path, config.encoder_layers, config, product),
+            ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, product),
+            steps_per_segment: config.steps_per_segment as i64,
+            width: config.d_model,
+        }
+    }
+
+    /// Whole utterances: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]` (at least 1) and zeros
+    /// behind. Returns steps `(B, ceil(T/4), D)` and their numbers `(B,)`.
+    pub(crate) fn forward(&self, frames: &Tensor, num_frames: &Tensor, form: Form, train: bool) -> (Tensor, Tensor) {
+        let batch = frames.size()[0];
+        let (x, _) = self.subsample.forward(frames, &self.subsample.init(batch, frames.device()));
+        let num_steps = (num_frames + (ModelConfig::FRAMES_PER_STEP as i64 - 1))
+            .divide_scalar_mode(ModelConfig::FRAMES_PER_STEP as i64, "floor");
+        let steps = x.size()[1];
+        let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
+        let segment_end =
+            (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
+        let visible = Visible::new(segment_end.minimum(&num_steps.unsqueeze(-1)), steps);
+        let x = x + sinusoids(&index, self.width);
+        (self.stack.forward(x, &visible, form, train), num_steps)
+    }
+
+    /// CTC log-probabilities `(B, T, source_vocab)`, f32.
+    pub(crate) fn ctc(&self, steps: &Tensor) -> Tensor {
+        self.ctc.forward(steps).log_softmax(-1, Kind::Float)
+    }
+
+    pub(crate) fn init(&self, batch: i64, device: Device) -> EncoderState {
+        EncoderState {
+            subsample: self.subsample.init(batch, device),
+            layers: self.stack.layers.iter().map(|layer| layer.lsra.init(batch, device)).collect(),
+            steps: Tensor::zeros([batch], (Kind::Int64, device)),
+        }
+    }
+
+    /// The next segment: frames `(B, T, num_mel_bins)`; of row b's steps the first `valid[b]` are real. A row with
+    /// fewer than a full segment must be its utterance's last.
+    pub(crate) fn step(&self, state: &EncoderState, frames: &Tensor, valid: &Tensor) -> (Tensor, EncoderState) {
+        let (x, subsample) = self.subsample.forward(frames, &state.subsample);
+        let positions = positions_from(&state.steps, x.size()[1]);
+        let x = x + sinusoids(&positions, self.width);
+        let (y, layers) = self.stack.step(x, &state.layers, &positions, valid);
+        (y, EncoderState { subsample, layers, steps: &state.steps + valid })
+    }
+}
+
+/// Reads: source labels to encoder steps, for the `text` stage that warms the decoder up.
+#[derive(Debug)]
+pub(crate) struct TextEncoder {
+    embedding: Tensor,
+    stack: Stack,
+    width: usize,
+}
+
+impl TextEncoder {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+        let width = config.d_model;
+        let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
+        Self {
+            embedding: path.var("embedding", &[config.source_vocab as i64, width as i64], init),
+            stack: Stack::new(path, config.decoder_layers, config, product),
+            width,
+        }
+    }
+
+    /// Labels `(B, T)`, of which row b has `lengths[b]` (at least 1), every one in sight of all → `(B, T, D)`.
+    pub(crate) fn forward(&self, labels: &Tensor, lengths: &Tensor, train: bool) -> Tensor {
+        let steps = labels.size()[1];
+        let index = Tensor::arange(steps, (Kind::Int64, labels.device())).unsqueeze(0);
+        let visible = Visible::new(lengths.unsqueeze(-1).expand([-1, steps], false), steps);
+        let x = Tensor::embedding(&self.embedding, labels, -1, false, false) + sinusoids(&index, self.width);
+        self.stack.forward(x, &visible, Form::Quadratic, train)
+    }
+}

@@ -1,0 +1,96 @@
+//! The smallest parts: linear maps, layer norms, feed-forward blocks, positions.
+//!
+//! Invariant: the residual stream, norms and sums are f32; only matrix products run in the model's `product_kind`.
+
+use tch::{Kind, Tensor, nn};
+
+/// y = x·Wᵀ + b, computed in `kind` with f32 master weights.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Tensor,
+    bias: Option<Tensor>,
+    kind: Kind,
+}
+
+impl Linear {
+    /// Xavier-uniform weights, zero bias.
+    pub(crate) fn new(path: &nn::Path, input: usize, output: usize, bias: bool, kind: Kind) -> Self {
+        let bound = (6.0 / (input + output) as f64).sqrt();
+        let init = nn::Init::Uniform { lo: -bound, up: bound };
+        Self {
+            weight: path.var("weight", &[output as i64, input as i64], init),
+            bias: bias.then(|| path.var("bias", &[output as i64], nn::Init::Const(0.0))),
+            kind,
+        }
+    }
+
+    /// `(…, input)` → `(…, output)`, in the product kind.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let bias = self.bias.as_ref().map(|b| b.to_kind(self.kind));
+        x.to_kind(self.kind).linear(&self.weight.to_kind(self.kind), bias.as_ref())
+    }
+}
+
+/// Layer normalisation over the last dimension, in f32.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(path: &nn::Path, width: usize) -> Self {
+        Self {
+            weight: path.var("weight", &[width as i64], nn::Init::Const(1.0)),
+            bias: path.var("bias", &[width as i64], nn::Init::Const(0.0)),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, false)
+    }
+}
+
+/// Linear, relu, linear.
+#[derive(Debug)]
+pub(crate) struct FeedForward {
+    input: Linear,
+    output: Linear,
+}
+
+impl FeedForward {
+    pub(crate) fn new(path: &nn::Path, width: usize, hidden: usize, kind: Kind) -> Self {
+        Self {
+            input: Linear::new(&(path / "input"), width, hidden, true, kind),
+            output: Linear::new(&(path / "output"), hidden, width, true, kind),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        self.output.forward(&self.input.forward(x).relu_())
+    }
+}
+
+/// Drops channels of `(B, T, D)` with probability `rate`, one mask a sentence and channel: as good a regulariser
+/// as element-wise dropout here, without its cost in random numbers.
+pub(crate) fn dropout(x: Tensor, rate: f64, train: bool) -> Tensor {
+    if !train || rate == 0.0 {
+        return x;
+    }
+    let size = x.size();
+    let keep = Tensor::full([size[0], 1, size[2]], 1.0 - rate, (x.kind(), x.device())).bernoulli() / (1.0 - rate);
+    x * keep
+}
+
+/// Sinusoidal positions (Vaswani et al. 2017, §3.5) of any integers: `(B, T)` → `(B, T, D)` f32.
+pub(crate) fn sinusoids(positions: &Tensor, width: usize) -> Tensor {
+    let half = (width / 2) as i64;
+    let exponent = Tensor::arange(half, (Kind::Float, positions.device())) * (-(10_000f64.ln()) / half as f64);
+    let angle = positions.to_kind(Kind::Float).unsqueeze(-1) * exponent.exp();
+    Tensor::cat(&[angle.sin(), angle.cos()], -1)
+}
+
+/// `(B, T)` positions that begin at each row's `start` (`(B,)`).
+pub(crate) fn positions_from(start: &Tensor, count: i64) -> Tensor {
+    start.unsqueeze(-1) + Tensor::arange(count, (Kind::Int64, start.device()))
+}

@@ -1,0 +1,138 @@
+//! The whole network, for training (whole utterances) and serving (segments and tokens).
+
+use tch::{Device, Kind, Tensor, nn};
+
+use super::attention::{Form, Visible};
+use super::config::ModelConfig;
+use super::decoder::Decoder;
+use super::encoder::{SpeechEncoder, TextEncoder};
+use super::state::{Shallow, State, select, stack, unstack};
+
+/// An encoder and a decoder.
+#[derive(Debug)]
+pub struct SpeechTranslator {
+    config: ModelConfig,
+    encoder: SpeechEncoder,
+    decoder: Decoder,
+    device: Device,
+}
+
+/// Encoded utterances: steps `(B, T, D)`, of which row b has `num_steps[b]`.
+#[derive(Debug)]
+pub struct Utterances {
+    /// `(B, T, D)` f32.
+    pub steps: Tensor,
+    /// `(B,)` int64.
+    pub num_steps: Tensor,
+}
+
+impl SpeechTranslator {
+    /// Makes the parameters `encoder.*` and `decoder.*` under `path`. Matrix products run in `product` (f32 to serve,
+    /// bf16 is faster to train), everything else in f32.
+    pub fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+        Self {
+            config: config.clone(),
+            encoder: SpeechEncoder::new(&(path / "encoder"), config, product),
+            decoder: Decoder::new(&(path / "decoder"), config, product),
+            device: path.device(),
+        }
+    }
+
+    /// The config it was built from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Encodes whole utterances under the serving schedule's mask: frames `(B, T, num_mel_bins)`, of which row b has
+    /// `num_frames[b]` (at least 1) and zeros behind.
+    pub fn encode(&self, frames: &Tensor, num_frames: &Tensor, train: bool) -> Utterances {
+        let (steps, num_steps) = self.encoder.forward(frames, num_frames, Form::Quadratic, train);
+        Utterances { steps, num_steps }
+    }
+
+    /// CTC log-probabilities `(B, T, source_vocab)`.
+    pub fn ctc(&self, steps: &Tensor) -> Tensor {
+        self.encoder.ctc(steps)
+    }
+
+    /// Log-probabilities of the token after each of `tokens` `(B, U)`, which sees the first `visible` `(B, U)` encoder
+    /// steps: `(B, U, target_vocab)`.
+    pub fn decode(&self, tokens: &Tensor, source: &Utterances, visible: &Tensor, train: bool) -> Tensor {
+        let visible = Visible::new(visible.clamp_min(1), source.steps.size()[1]);
+        self.decoder.forward(tokens, &source.steps, &visible, Form::Quadratic, train)
+    }
+
+    /// The state of one utterance that has heard and said nothing.
+    pub fn init(&self) -> State {
+        State {
+            encoder: self.encoder.init(1, self.device),
+            decoder: self.decoder.init(1, self.device),
+            cross: self.decoder.init_cross(1, self.device),
+        }
+    }
+
+    /// Encodes one segment of each utterance: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]`.
+    /// A row with fewer than a full segment must be its utterance's last one. Returns the next states and the CTC
+    /// log-probabilities `(B, ceil(T/4), source_vocab)`.
+    pub fn encode_step(&self, states: &[&State], frames: &Tensor, num_frames: &[usize]) -> (Vec<State>, Tensor) {
+        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(ModelConfig::FRAMES_PER_STEP) as i64).collect();
+        let valid = Tensor::from_slice(&valid).to_device(self.device);
+        let encoder = stack(&states.iter().map(|s| &s.encoder).collect::<Vec<_>>());
+        let cross = stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>());
+        let (steps, encoder) = self.encoder.step(&encoder, frames, &valid);
+        let labels = self.encoder.ctc(&steps);
+        let cross = self.decoder.absorb(&cross, &steps, &valid);
+        let next = unstack(&encoder, states.len())
+            .into_iter()
+            .zip(unstack(&cross, states.len()))
+            .zip(states)
+            .map(|((encoder, cross), old)| State { encoder, cross, decoder: old.decoder.shallow() })
+            .collect();
+        (next, labels)
+    }
+
+    /// Feeds one token to each utterance, which must have heard at least one segment. Returns the next states and the
+    /// log-probabilities of the next token `(B, target_vocab)`.
+    pub fn decode_step(&self, states: &[&State], tokens: &[i64]) -> (Vec<State>, Tensor) {
+        let decoder = stack(&states.iter().map(|s| &s.decoder).collect::<Vec<_>>());
+        let cross = stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>());
+        let tokens = Tensor::from_slice(tokens).to_device(self.device);
+        let (scores, decoder) = self.decoder.step(&decoder, &cross, &tokens);
+        let next = unstack(&decoder, states.len())
+            .into_iter()
+            .zip(states)
+            .map(|(decoder, old)| State { decoder, encoder: old.encoder.shallow(), cross: old.cross.shallow() })
+            .collect();
+        (next, scores)
+    }
+
+    /// Feeds `tokens` to the hypotheses of one utterance; `parents` says which row of `state` each continues.
+    pub(crate) fn beam_step(&self, state: &State, parents: &[i64], tokens: &[i64]) -> (State, Tensor) {
+        let rows = Tensor::from_slice(parents).to_device(self.device);
+        let (decoder, cross) = (select(&state.decoder, &rows), select(&state.cross, &rows));
+        let tokens = Tensor::from_slice(tokens).to_device(self.device);
+        let (scores, decoder) = self.decoder.step(&decoder, &cross, &tokens);
+        (State { decoder, cross, encoder: state.clone().encoder }, scores)
+    }
+}
+
+/// Reads source labels in the place of the speech encoder: the `text` stage, which warms the decoder up.
+#[derive(Debug)]
+pub struct TextReader(TextEncoder);
+
+impl TextReader {
+    /// Makes the parameters `text_encoder.*` under `path`.
+    pub fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+        Self(TextEncoder::new(&(path / "text_encoder"), config, product))
+    }
+
+    /// Labels `(B, T)`, of which row b has `lengths[b]` (at least 1).
+    pub fn encode(&self, labels: &Tensor, lengths: &Tensor, train: bool) -> Utterances {
+        Utterances { steps: self.0.forward(labels, lengths, train), num_steps: lengths.shallow_clone() }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a training run is told.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Schedule;
+use super::specaugment::SpecAugment;
+
+/// What is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Source text to target text: a text encoder and the decoder.
+    Text,
+    /// Speech to source text: the speech encoder and its CTC head.
+    Ctc,
+    /// Speech to target text, CTC beside it.
+    Joint,
+}
+
+/// How clips are varied, each time they are heard. Probabilities are 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Augmentation {
+    /// Of changing the speed by 0.9 to 1.1.
+    pub speed: f64,
+    /// Of adding noise at 5 to 25 dB.
+    pub noise: f64,
+    /// Of a room's echo.
+    pub room: f64,
+    /// Of joining 2 to 4 clips with pauses, up to the longest utterance.
+    pub join: f64,
+    /// Hidden bands and stretches.
+    pub specaugment: Option<SpecAugment>,
+    /// Folders of noise clips and of room responses; empty ones switch that off.
+    pub noise_files: Vec<PathBuf>,
+    /// Room impulse responses.
+    pub room_files: Vec<PathBuf>,
+}
+
+/// A training run.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// What is learnt.
+    pub task: Task,
+    /// Folder with `config.json`, tokenizers and `cmvn.json` (a bundle without weights, made by `prepare`).
+    pub assets: PathBuf,
+    /// Manifests (or, for [`Task::Text`], files of pairs) and how often each is heard in an epoch.
+    pub data: Vec<(PathBuf, f64)>,
+    /// Manifest or pairs to measure on; none of it is trained on.
+    pub dev: Option<PathBuf>,
+    /// Checkpoints to start from: each gives the parameters that it has, later ones win.
+    pub init: Vec<PathBuf>,
+    /// Folder of `checkpoint.safetensors`, `log.jsonl`, `curves.png`. A checkpoint there is resumed.
+    pub out: PathBuf,
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// Factor on the rate of the speech encoder.
+    pub encoder_rate: f64,
+    /// Factor on the rate of the decoder.
+    pub decoder_rate: f64,
+    /// Norm that gradients are clipped to.
+    pub clip: f64,
+    /// Seconds of audio in one batch (text: tokens), padding included.
+    pub batch_size: f64,
+    /// Share of the loss that is CTC in [`Task::Joint`]: L = CE + w·CTC.
+    pub ctc_weight: f64,
+    /// Probability mass that label smoothing spreads over all tokens.
+    pub label_smoothing: f64,
+    /// Share of the batches in [`Task::Joint`] that see the whole source; the others draw k from 1 to `max_k`.
+    pub offline_share: f64,
+    /// Largest k of the wait-k masks.
+    pub max_k: u64,
+    /// How clips are varied.
+    pub augmentation: Augmentation,
+    /// Model replicas, one thread each. One for a GPU.
+    pub threads: usize,
+    /// Threads that prepare batches.
+    pub loaders: usize,
+    /// Run on the first CUDA device.
+    pub cuda: bool,
+    /// bf16 matrix products.
+    pub bf16: bool,
+    /// Updates between measurements on `dev`.
+    pub eval_every: u64,
+    /// Minutes between checkpoints.
+    pub save_minutes: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+}

@@ -1,0 +1,131 @@
+//! A thread with its own copy of the model's structure over the shared parameters: batch in, gradients out.
+//!
+//! Data parallelism without copies: the replicas' variables are views of one vector, their gradients are their own.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tch::{Device, Kind, Tensor, nn};
+
+use super::TrainError;
+use super::adam::{Parameters, take_gradients};
+use super::batch::{Batch, PADDING, Tensors};
+use super::loss;
+use super::options::{Task, TrainOptions};
+use crate::model::{ModelConfig, SpeechTranslator, TextReader, Utterances};
+
+/// The network of a stage.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) store: nn::VarStore,
+    pub(crate) model: SpeechTranslator,
+    text: Option<TextReader>,
+    task: Task,
+}
+
+/// Sums over a batch; [`Losses::add`] them, then divide.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Losses {
+    /// Cross-entropy, natural log, without smoothing when measuring.
+    pub(crate) cross_entropy: f64,
+    /// CTC loss.
+    pub(crate) ctc: f64,
+    /// Target tokens.
+    pub(crate) tokens: f64,
+    /// Source labels.
+    pub(crate) labels: f64,
+    /// Seconds of audio.
+    pub(crate) seconds: f64,
+}
+
+impl Losses {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.cross_entropy += other.cross_entropy;
+        self.ctc += other.ctc;
+        self.tokens += other.tokens;
+        self.labels += other.labels;
+        self.seconds += other.seconds;
+    }
+}
+
+impl Network {
+    pub(crate) fn new(task: Task, config: &ModelConfig, device: Device, bf16: bool) -> Self {
+        let store = nn::VarStore::new(device);
+        let product = if bf16 { Kind::BFloat16 } else { Kind::Float };
+        let model = SpeechTranslator::new(&store.root(), config, product);
+        let text = (task == Task::Text).then(|| TextReader::new(&store.root(), config, product));
+        Self { store, model, text, task }
+    }
+
+    /// The loss of a batch, and its parts.
+    pub(crate) fn loss(&self, batch: &Batch, options: &TrainOptions, train: bool) -> (Tensor, Losses) {
+        let device = self.store.device();
+        let t = batch.tensors(self.model.config(), device);
+        let source = match &self.text {
+            Some(text) => text.encode(&t.labels, &t.num_labels, train),
+            None => self.model.encode(&t.frames, &t.num_frames, train),
+        };
+        let smoothing = if train { options.label_smoothing } else { 0.0 };
+        let (mut total, mut losses) = (Tensor::zeros([], (Kind::Float, device)), Losses::default());
+        losses.seconds = batch.seconds(self.model.config());
+        if self.task != Task::Text {
+            let ctc = self.ctc(&source, &t);
+            let weight = if self.task == Task::Ctc { 1.0 } else { options.ctc_weight };
+            total += &ctc * (weight / t.total_labels.max(1) as f64);
+            losses.ctc = ctc.double_value(&[]);
+            losses.labels = t.total_labels as f64;
+        }
+        if self.task != Task::Ctc {
+            let scores = self.model.decode(&t.inputs, &source, &t.visible, train);
+            let targets = t.targets.clamp_min(0);
+            let targets = targets.where_self(&t.targets.not_equal(PADDING), &t.targets);
+            let loss = loss::cross_entropy(&scores, &targets, PADDING, smoothing);
+            total += &loss / t.num_tokens as f64;
+            losses.cross_entropy = loss.double_value(&[]);
+            losses.tokens = t.num_tokens as f64;
+        }
+        (total, losses)
+    }
+
+    fn ctc(&self, source: &Utterances, t: &Tensors) -> Tensor {
+        loss::ctc(&self.model.ctc(&source.steps), &source.num_steps, &t.labels, &t.num_labels)
+    }
+}
+
+/// A replica's thread.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    batches: SyncSender<Batch>,
+    gradients: Receiver<(Tensor, Losses)>,
+}
+
+impl Replica {
+    /// Starts a thread that shares `parameters`.
+    pub(crate) fn start(parameters: &Parameters, network: Network, options: &TrainOptions) -> Self {
+        parameters.attach(&network.store);
+        let (batches, inbox) = sync_channel::<Batch>(1);
+        let (outbox, gradients) = sync_channel(1);
+        let options = options.clone();
+        thread::spawn(move || {
+            tch::set_num_threads(1);
+            tch::manual_seed(options.seed as i64);
+            while let Ok(batch) = inbox.recv() {
+                let (loss, losses) = network.loss(&batch, &options, true);
+                loss.backward();
+                let flat = tch::no_grad(|| take_gradients(&network.store));
+                if outbox.send((flat, losses)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { batches, gradients }
+    }
+
+    pub(crate) fn send(&self, batch: Batch) -> Result<(), TrainError> {
+        self.batches.send(batch).map_err(|_| TrainError::Worker("a replica ended (see the message above)".to_owned()))
+    }
+
+    pub(crate) fn receive(&self) -> Result<(Tensor, Losses), TrainError> {
+        self.gradients.recv().map_err(|_| TrainError::Worker("a replica ended (see the message above)".to_owned()))
+    }
+}
