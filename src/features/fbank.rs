@@ -150,8 +150,9 @@ impl OnlineFbank {
         for (power, value) in self.power.iter_mut().zip(&self.spectrum) {
             *power = value.norm_sqr();
         }
-        // `max` also turns the energy of a frame with a NaN sample into silence.
-        rows.extend(self.bank.energies(&self.power).map(|energy| energy.max(f32::EPSILON).min(f32::MAX).ln()));
+        // The comparison also turns the energy of a frame with a NaN sample into silence.
+        let bounded = |energy: f32| if energy > f32::EPSILON { energy.min(f32::MAX) } else { f32::EPSILON };
+        rows.extend(self.bank.energies(&self.power).map(|energy| bounded(energy).ln()));
     }
 
     /// Forgets the stream; the next sample is the first of a new one.
