@@ -96,20 +96,21 @@ fn load_named(path: &Path, parameters: &mut Parameters) -> Result<usize, TrainEr
     Ok(loaded)
 }
 
-/// The running average of a checkpoint's parameters, by name: what gets exported.
+/// The running average of a checkpoint's parameters, by name: what gets exported. Of a bundle's weights, the weights.
 pub fn average_weights(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
     let data = read(path)?;
     let file = parse(path, &data)?;
-    let mut names: Vec<&String> = file.names().into_iter().filter(|n| !n.starts_with("adam.")).collect();
-    names.sort();
-    let average = tensor(path, &file, AVERAGE)?;
+    let mut names: Vec<&str> = file.names().into_iter().filter(|name| !name.starts_with("adam.")).collect();
+    names.sort_unstable();
+    let average = tensor(path, &file, AVERAGE).ok();
     let mut offset = 0;
     let mut weights = Vec::new();
     for name in names {
-        let shape = tensor(path, &file, name)?.size();
-        let entry = Entry { name: name.clone(), offset, shape };
+        let own = tensor(path, &file, name)?;
+        let entry = Entry { name: name.to_owned(), offset, shape: own.size() };
         offset += entry.numel();
-        weights.push((name.clone(), entry.view(&average)));
+        let weight = average.as_ref().map_or(own, |average| entry.view(average));
+        weights.push((entry.name, weight));
     }
     Ok(weights)
 }
@@ -127,7 +128,8 @@ fn tensor(path: &Path, file: &SafeTensors<'_>, name: &str) -> Result<Tensor, Tra
     let view =
         file.tensor(name).map_err(|_| TrainError::Checkpoint { path: path.into(), message: format!("no {name}") })?;
     let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    Ok(Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?)
+    let kind = if view.dtype() == Dtype::F16 { Kind::Half } else { Kind::Float };
+    Ok(Tensor::f_from_data_size(view.data(), &shape, kind)?.to_kind(Kind::Float))
 }
 
 fn bytes(values: &Tensor) -> Result<Vec<u8>, TrainError> {

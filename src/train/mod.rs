@@ -24,11 +24,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use audio::{cmvn, files_in};
 pub use checkpoint::average_weights;
-pub use log::plot;
+pub use log::{Entry, plot};
 pub use manifest::{Example, read_manifest, read_pairs};
 pub use options::{Augmentation, Task, TrainOptions};
 pub use schedule::Schedule;
+pub use specaugment::SpecAugment;
 pub use trainer::train;
 
 /// Why training cannot start or go on.

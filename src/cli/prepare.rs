@@ -1,0 +1,69 @@
+//! `decalage prepare`: tokenizers, filterbank statistics and config of a new model.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use decalage::bundle::{Assets, BundleConfig, format};
+use decalage::features::FbankConfig;
+use decalage::model::ModelConfig;
+use decalage::text::Tokenizer;
+use decalage::train::{cmvn, read_pairs};
+
+/// Train tokenizers, measure the filterbank's statistics and write the config of a new model
+#[derive(Debug, Args)]
+pub(crate) struct Prepare {
+    /// Sentence pairs: source, tab, target
+    #[arg(long, value_name = "TSV")]
+    text: PathBuf,
+    /// Manifests of clips, for the statistics
+    #[arg(long, value_name = "TSV", required = true)]
+    manifest: Vec<PathBuf>,
+    /// Clips to measure, spread over all manifests
+    #[arg(long, default_value_t = 2000)]
+    clips: usize,
+    /// Target pieces
+    #[arg(long, default_value_t = 4000)]
+    target_vocab: usize,
+    /// Source labels; 0 for single characters
+    #[arg(long, default_value_t = 0)]
+    source_vocab: usize,
+    /// Shape of the network
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    size: Size,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Size {
+    Tiny,
+    Small,
+}
+
+impl Prepare {
+    pub(crate) fn run(self) -> Result<()> {
+        let pairs = read_pairs(&self.text)?;
+        ensure!(!pairs.is_empty(), "{}: no sentence pairs", self.text.display());
+        let source = Tokenizer::train_source(pairs.iter().map(|pair| &pair.english), self.source_vocab)?;
+        let target = Tokenizer::train_target(pairs.iter().flat_map(|pair| &pair.german), self.target_vocab)?;
+        let features = FbankConfig::default();
+        let cmvn = cmvn(&self.manifest, &features, self.clips).context("filterbank statistics")?;
+        let (source_vocab, target_vocab) = (source.vocab_size(), target.vocab_size());
+        let model = match self.size {
+            Size::Tiny => ModelConfig::tiny(source_vocab, target_vocab),
+            Size::Small => ModelConfig::small(source_vocab, target_vocab),
+        };
+        let config = BundleConfig {
+            format: format(),
+            source_language: "en".to_owned(),
+            target_language: "de".to_owned(),
+            features,
+            model,
+        };
+        Assets { config, source, target, cmvn }.save(&self.out)?;
+        eprintln!("{}: {source_vocab} source labels, {target_vocab} target pieces", self.out.display());
+        Ok(())
+    }
+}

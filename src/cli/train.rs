@@ -1,0 +1,172 @@
+//! `decalage train`: one stage of training.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use decalage::bundle::Assets;
+use decalage::train::{Augmentation, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
+
+/// Train one stage: `text` (decoder), `ctc` (encoder), then `joint`. Resumes what it finds in --out
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// What to learn
+    #[arg(long, value_enum)]
+    task: Stage,
+    /// Folder written by `prepare`
+    #[arg(long, value_name = "DIR")]
+    assets: PathBuf,
+    /// Manifests (for `text`: files of pairs); `FILE=2.5` is heard two and a half times an epoch
+    #[arg(long, value_name = "TSV[=WEIGHT]", required = true, value_parser = weighted)]
+    data: Vec<(PathBuf, f64)>,
+    /// Manifest or pairs to measure on
+    #[arg(long, value_name = "TSV")]
+    dev: Option<PathBuf>,
+    /// Checkpoints or weights to start from; each gives what it has, later ones win
+    #[arg(long, value_name = "FILE")]
+    init: Vec<PathBuf>,
+    /// Folder for checkpoint, log and plot
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Updates in all
+    #[arg(long)]
+    updates: u64,
+    /// Learning rate after the warm-up
+    #[arg(long, default_value_t = 1.5e-3)]
+    rate: f64,
+    /// Updates of warm-up
+    #[arg(long, default_value_t = 300)]
+    warmup: u64,
+    /// Updates of the decay to zero at the end
+    #[arg(long, default_value_t = 0)]
+    decay: u64,
+    /// Factor on the speech encoder's rate
+    #[arg(long, default_value_t = 1.0)]
+    encoder_rate: f64,
+    /// Factor on the decoder's rate
+    #[arg(long, default_value_t = 1.0)]
+    decoder_rate: f64,
+    /// Norm that gradients are clipped to
+    #[arg(long, default_value_t = 5.0)]
+    clip: f64,
+    /// Seconds of audio (text: characters) in a batch of one thread
+    #[arg(long, default_value_t = 40.0)]
+    batch: f64,
+    /// Weight of the CTC loss in `joint`
+    #[arg(long, default_value_t = 0.5)]
+    ctc_weight: f64,
+    /// Label smoothing
+    #[arg(long, default_value_t = 0.1)]
+    label_smoothing: f64,
+    /// Share of `joint` batches that see the whole source
+    #[arg(long, default_value_t = 0.5)]
+    offline_share: f64,
+    /// Largest lag of the wait-k masks
+    #[arg(long, default_value_t = 7)]
+    max_k: u64,
+    /// Probability of joining clips
+    #[arg(long, default_value_t = 0.2)]
+    join: f64,
+    /// Probability of a changed speed
+    #[arg(long, default_value_t = 0.5)]
+    speed: f64,
+    /// Probability of added noise
+    #[arg(long, default_value_t = 0.3)]
+    noise: f64,
+    /// Probability of a room's echo
+    #[arg(long, default_value_t = 0.2)]
+    room: f64,
+    /// Folder of noise clips
+    #[arg(long, value_name = "DIR")]
+    noise_dir: Option<PathBuf>,
+    /// Folder of room responses
+    #[arg(long, value_name = "DIR")]
+    room_dir: Option<PathBuf>,
+    /// Leave out SpecAugment
+    #[arg(long)]
+    no_specaugment: bool,
+    /// Model replicas, one thread each
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Threads that prepare batches
+    #[arg(long, default_value_t = 1)]
+    loaders: usize,
+    /// Train on the first CUDA device
+    #[arg(long)]
+    cuda: bool,
+    /// Matrix products in f32 instead of bf16
+    #[arg(long)]
+    f32: bool,
+    /// Updates between measurements
+    #[arg(long, default_value_t = 500)]
+    eval_every: u64,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 5.0)]
+    save_minutes: f64,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Stage {
+    Text,
+    Ctc,
+    Joint,
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<()> {
+        ensure!(!self.cuda || tch::Cuda::is_available(), "no CUDA device in sight of this libtorch");
+        let assets = Assets::open(&self.assets)?;
+        let folder = |dir: &Option<PathBuf>| dir.as_deref().map_or(Ok(Vec::new()), files_in);
+        let options = TrainOptions {
+            task: match self.task {
+                Stage::Text => Task::Text,
+                Stage::Ctc => Task::Ctc,
+                Stage::Joint => Task::Joint,
+            },
+            augmentation: Augmentation {
+                speed: self.speed,
+                noise: self.noise,
+                room: self.room,
+                join: self.join,
+                specaugment: (!self.no_specaugment).then(SpecAugment::default),
+                noise_files: folder(&self.noise_dir)?,
+                room_files: folder(&self.room_dir)?,
+            },
+            schedule: Schedule { peak: self.rate, warmup: self.warmup, decay: self.decay, total: self.updates },
+            assets: self.assets,
+            data: self.data,
+            dev: self.dev,
+            init: self.init,
+            out: self.out,
+            encoder_rate: self.encoder_rate,
+            decoder_rate: self.decoder_rate,
+            clip: self.clip,
+            batch_size: self.batch,
+            ctc_weight: self.ctc_weight,
+            label_smoothing: self.label_smoothing,
+            offline_share: self.offline_share,
+            max_k: self.max_k,
+            threads: self.threads,
+            loaders: self.loaders,
+            cuda: self.cuda,
+            bf16: !self.f32,
+            eval_every: self.eval_every,
+            save_minutes: self.save_minutes,
+            seed: self.seed,
+        };
+        Ok(train(assets, &options)?)
+    }
+}
+
+fn weighted(text: &str) -> Result<(PathBuf, f64), String> {
+    match text.rsplit_once('=') {
+        None => Ok((text.into(), 1.0)),
+        Some((path, weight)) => match weight.parse() {
+            Ok(weight) if (0.0..=1000.0).contains(&weight) => Ok((path.into(), weight)),
+            _ => Err(format!("weight is {weight:?}, allowed: 0 to 1000")),
+        },
+    }
+}

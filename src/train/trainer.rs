@@ -1,0 +1,217 @@
+//! The training loop, read from top to bottom: model, data, optimiser, then measure, save, step, log.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tch::Device;
+
+use super::adam::{Adam, Parameters};
+use super::audio::Clips;
+use super::batch::Batch;
+use super::loader::{Loader, Source};
+use super::log::{Entry, Log, plot};
+use super::manifest::{Example, read_manifest, read_pairs};
+use super::options::{Task, TrainOptions};
+use super::replica::{Losses, Network, Replica};
+use super::{TrainError, checkpoint};
+use crate::bundle::Assets;
+
+/// Updates that one line of the log sums up.
+const LOG_EVERY: u64 = 20;
+/// Examples of one batch when measuring.
+const DEV_BATCH: usize = 16;
+
+/// Trains until the schedule ends. Resumes `out/checkpoint.safetensors` if it is there.
+pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
+    fs::create_dir_all(&options.out).map_err(TrainError::file(&options.out))?;
+    tch::manual_seed(options.seed as i64);
+    tch::set_num_threads(if options.cuda { 1 } else { options.threads as i32 });
+    let device = if options.cuda { Device::Cuda(0) } else { Device::Cpu };
+
+    let assets = Arc::new(assets);
+    let config = assets.config.model.clone();
+    let network = Network::new(options.task, &config, device, options.bf16);
+    let mut parameters = Parameters::gather(&network.store);
+    let mut adam = Adam::new(&parameters);
+
+    let path = options.out.join("checkpoint.safetensors");
+    let mut progress = Progress::default();
+    if path.exists() {
+        progress = Progress::from_metadata(&checkpoint::resume(&path, &mut parameters, &mut adam)?);
+        tracing::info!(update = progress.update, "resuming {}", path.display());
+    } else {
+        for path in &options.init {
+            let loaded = checkpoint::init(path, &mut parameters)?;
+            tracing::info!(loaded, of = parameters.entries.len(), "initialised from {}", path.display());
+        }
+        adam = Adam::new(&parameters);
+    }
+
+    let sets = options.data.iter().map(|(path, weight)| Ok((read(options.task, path)?, *weight)));
+    let sets = sets.collect::<Result<Vec<_>, TrainError>>()?;
+    let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone());
+    let source = Arc::new(Source { assets, options: options.clone(), sets, clips });
+    let dev = match &options.dev {
+        Some(path) => dev_batches(&source, &read(options.task, path)?)?,
+        None => Vec::new(),
+    };
+    let mut loader = Loader::start(&source, progress.batches);
+    let replicas: Vec<Replica> = (0..options.threads.max(1))
+        .map(|_| Replica::start(&parameters, Network::new(options.task, &config, device, options.bf16), options))
+        .collect();
+    let speech = parameters.range("encoder.");
+    let rates = [
+        (0..speech.start, options.decoder_rate),
+        (speech.clone(), options.encoder_rate),
+        (speech.end..parameters.values.size()[0], 1.0),
+    ];
+
+    let mut log = Log::open(options.out.join("log.jsonl"))?;
+    let bar = bar(options.schedule.total, progress.update);
+    let (started, mut saved) = (Instant::now(), Instant::now());
+    let (before, heard) = (progress.hours, progress.audio_hours);
+    let mut losses = Losses::default();
+    for replica in &replicas {
+        replica.send(loader.next()?)?;
+    }
+    while progress.update < options.schedule.total {
+        progress.update += 1;
+        let mut gradient = None;
+        for replica in &replicas {
+            let (one, batch) = replica.receive()?;
+            losses.add(&batch);
+            progress.audio_hours += batch.seconds / 3600.0;
+            gradient = Some(match gradient {
+                None => one,
+                Some(sum) => sum + one,
+            });
+        }
+        progress.batches += replicas.len() as u64;
+        let Some(gradient) = gradient else { break };
+        let rate = options.schedule.rate(progress.update);
+        let rates = rates.clone().map(|(range, factor)| (range, factor * rate));
+        let norm = tch::no_grad(|| {
+            adam.step(&mut parameters, gradient / replicas.len() as f64, progress.update, options.clip, &rates)
+        });
+        if !norm.is_finite() {
+            tracing::warn!(update = progress.update, "skipped an update: the gradient is not finite");
+        }
+        if progress.update < options.schedule.total {
+            for replica in &replicas {
+                replica.send(loader.next()?)?;
+            }
+        }
+
+        progress.hours = before + started.elapsed().as_secs_f64() / 3600.0;
+        if progress.update.is_multiple_of(LOG_EVERY) {
+            let entry = progress.entry(&losses, rate, norm, false);
+            let speed = (progress.audio_hours - heard) / (progress.hours - before).max(1e-9);
+            bar.set_message(format!(
+                "ce {:.3}  ctc {:.3}  {speed:.0} audio h/h",
+                entry.cross_entropy.unwrap_or(f64::NAN),
+                entry.ctc.unwrap_or(f64::NAN),
+            ));
+            log.write(&entry)?;
+            losses = Losses::default();
+        }
+        bar.set_position(progress.update);
+        let last = progress.update == options.schedule.total;
+        if !dev.is_empty() && (last || progress.update.is_multiple_of(options.eval_every)) {
+            // The averaged weights are what gets exported, so they are what is measured.
+            let trained = parameters.values.copy();
+            parameters.values.copy_(&adam.average);
+            let measured = tch::no_grad(|| measure(&network, &dev, options));
+            parameters.values.copy_(&trained);
+            let entry = progress.entry(&measured, rate, norm, true);
+            bar.suspend(|| {
+                tracing::info!(update = entry.update, ce = entry.cross_entropy, ctc = entry.ctc, "held-out");
+            });
+            log.write(&entry)?;
+        }
+        if last || saved.elapsed() > Duration::from_secs_f64(options.save_minutes * 60.0) {
+            checkpoint::save(&path, &parameters, &adam, progress.metadata())?;
+            saved = Instant::now();
+        }
+    }
+    bar.finish();
+    plot(&options.out.join("log.jsonl"))?;
+    Ok(())
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Progress {
+    update: u64,
+    batches: u64,
+    audio_hours: f64,
+    hours: f64,
+}
+
+impl Progress {
+    fn metadata(&self) -> HashMap<String, String> {
+        [
+            ("update", self.update.to_string()),
+            ("batches", self.batches.to_string()),
+            ("audio_hours", self.audio_hours.to_string()),
+            ("hours", self.hours.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
+    fn from_metadata(metadata: &HashMap<String, String>) -> Self {
+        let number = |key: &str| metadata.get(key).and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+        Self {
+            update: number("update") as u64,
+            batches: number("batches") as u64,
+            audio_hours: number("audio_hours"),
+            hours: number("hours"),
+        }
+    }
+
+    fn entry(&self, losses: &Losses, rate: f64, norm: f64, dev: bool) -> Entry {
+        let mean = |sum: f64, count: f64| (count > 0.0).then(|| sum / count);
+        Entry {
+            update: self.update,
+            dev,
+            cross_entropy: mean(losses.cross_entropy, losses.tokens),
+            ctc: mean(losses.ctc, losses.labels),
+            rate,
+            norm,
+            audio_hours: self.audio_hours,
+            hours: self.hours,
+        }
+    }
+}
+
+fn read(task: Task, path: &std::path::Path) -> Result<Vec<Example>, TrainError> {
+    if task == Task::Text { read_pairs(path) } else { read_manifest(path) }
+}
+
+/// Held-out batches: unvaried, the whole source in sight.
+fn dev_batches(source: &Source, examples: &[Example]) -> Result<Vec<Batch>, TrainError> {
+    let batch = |examples: &[Example]| {
+        let items = examples.iter().map(|example| source.item(&[example], None));
+        Ok(Batch { items: items.collect::<Result<_, TrainError>>()?, k: None })
+    };
+    examples.chunks(DEV_BATCH).map(batch).collect()
+}
+
+fn measure(network: &Network, dev: &[Batch], options: &TrainOptions) -> Losses {
+    let mut sum = Losses::default();
+    for batch in dev {
+        sum.add(&network.loss(batch, options, false).1);
+    }
+    sum
+}
+
+fn bar(total: u64, done: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_position(done);
+    let template = "{bar:30} {pos}/{len} updates  {msg}  {elapsed} elapsed, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.reset_eta();
+    bar
+}
