@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use super::{EvalError, pair, tokenize::tokenize_13a};
 
 const MAX_ORDER: usize = 4;
 
 /// A corpus score and what it is made of.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bleu {
     /// 0 to 100.
     pub score: f64,

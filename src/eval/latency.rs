@@ -3,6 +3,8 @@
 //! Invariant: the same formulas serve both clocks. With the source as clock the scores judge the policy; with the wall
 //! clock they are *computation-aware* and judge the machine as well.
 
+use serde::Serialize;
+
 use super::Instance;
 
 /// Which times of an [`Instance`] count.
@@ -16,7 +18,7 @@ pub enum Clock {
 }
 
 /// Scores of one recording, or their mean over several.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Latency {
     /// Average lagging (Ma et al. 2019, arXiv 1810.08398) against the reference's length.
     pub al_ms: f64,

@@ -2,10 +2,12 @@
 //!
 //! Invariant: words are compared as they are; whoever wants case and punctuation ignored normalises both sides first.
 
+use serde::Serialize;
+
 use super::EvalError;
 
 /// Errors of a corpus.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct WordErrors {
     /// Fewest substitutions, deletions and insertions that turn the hypotheses into the references.
     pub errors: usize,
