@@ -6,13 +6,13 @@ use tokenizers::NormalizedString;
 
 use super::numbers::{cardinal, digit_by_digit, ordinal, plural, year};
 
-/// Normalises a transcript for CTC and for word error rates. Accents are dropped; integers, decimals, years, ordinals,
+/// Normalises a transcript for CTC and for word error rates. Latin letters lose their accents; integers, decimals, years, ordinals,
 /// times of day, telephone numbers and amounts of money are spelled as they are read; `%` and `&` become words. Any
 /// other character separates words. Empty if nothing can be heard.
 pub fn normalize_source(text: &str) -> String {
     let mut folded = NormalizedString::from(text.chars().map(straight_quote).collect::<String>());
     folded.nfkd().filter(|c| !('\u{300}'..='\u{36f}').contains(&c));
-    let chars: Vec<char> = folded.get().to_lowercase().chars().collect();
+    let chars: Vec<char> = folded.get().to_lowercase().chars().flat_map(plain_letters).collect();
     let mut words = Vec::new();
     let mut at = 0;
     while let Some(&first) = chars.get(at) {
@@ -34,6 +34,22 @@ pub fn normalize_source(text: &str) -> String {
 
 fn straight_quote(c: char) -> char {
     if matches!(c, '‘' | '’' | 'ʼ' | '′' | '`' | '´') { '\'' } else { c }
+}
+
+/// Latin letters that Unicode does not decompose, so that a foreign name adds no letter that English speech never trains.
+fn plain_letters(c: char) -> Vec<char> {
+    let letters = match c {
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'ł' => "l",
+        'ı' => "i",
+        'ð' | 'đ' => "d",
+        'þ' => "th",
+        _ => return vec![c],
+    };
+    letters.chars().collect()
 }
 
 /// Letters, and apostrophes between letters.
@@ -96,15 +112,15 @@ fn number(chars: &[char]) -> (String, usize) {
     }
 }
 
-/// The length of `555-1234` or `555-123-4567`.
+/// The length of `555-1234`, `212-555-1234` or `212) 555-1234`.
 fn telephone(chars: &[char]) -> Option<usize> {
-    let group = |at: usize| chars.get(at..).map_or(0, count_digits);
-    let dash = |at: usize| chars.get(at) == Some(&'-');
-    match (group(0), dash(3), group(4), dash(7), group(8)) {
-        (3, true, 4, ..) => Some(8),
-        (3, true, 3, true, 4) => Some(12),
-        _ => None,
-    }
+    const SHAPES: [&str; 3] = ["000-0000", "000-000-0000", "000) 000-0000"];
+    let fits = |(c, shape): (&char, char)| *c == shape || (shape == '0' && c.is_ascii_digit());
+    let length = |shape: &&str| {
+        let whole = chars.len() >= shape.len() && chars.iter().zip(shape.chars()).all(fits);
+        (whole && !chars.get(shape.len()).is_some_and(char::is_ascii_digit)).then_some(shape.len())
+    };
+    SHAPES.iter().find_map(length)
 }
 
 /// 6:05 is "six oh five", 6:00 "six".
@@ -153,7 +169,7 @@ mod tests {
             ("Hello,  World! (Really?)", "hello world really"),
             ("Don’t say ‘no’, Tom's dogs' well-known.", "don't say no tom's dogs well known"),
             ("It's 5 o'clock", "it's five o'clock"),
-            ("Café Müller", "cafe muller"),
+            ("Café Müller, Łódź, Sørensen", "cafe muller lodz sorensen"),
             ("R&D is 50% of it", "r and d is fifty percent of it"),
             ("12,345 and 1,000,000", "twelve thousand three hundred forty five and one million"),
             ("In 1984, 3.14.", "in nineteen eighty four three point one four"),
@@ -165,6 +181,8 @@ mod tests {
                 "call 555-0123 or 212-555-0199",
                 "call five five five zero one two three or two one two five five five zero one nine nine",
             ),
+            ("(916) 446-6688", "nine one six four four six six six eight eight"),
+            ("555-01234", "five hundred fifty five zero one two three four"),
             ("agent 007", "agent zero zero seven"),
             (
                 "$1, $12.50, €3.01 and £1,200",
