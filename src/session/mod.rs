@@ -1,3 +1,5 @@
 //! One stream's state machine.
+pub mod cutter;
 pub mod event;
 pub mod translator;
+pub mod vad;
