@@ -8,7 +8,8 @@ use serde::Serialize;
 pub enum Event {
     /// A target word that will never change. The concatenation of all `text` fields is the translation.
     Committed(Committed),
-    /// A piece of the source transcript, final as well. The concatenation of all `text` fields is the transcript.
+    /// Words of the source transcript, final as well: a word comes when the next one begins or the utterance ends. The
+    /// concatenation of all `text` fields is the transcript.
     Transcript(Transcript),
     /// An utterance is over: everything heard in it has been translated.
     UtteranceEnd {
@@ -36,11 +37,12 @@ pub struct Committed {
     pub start_ms: u64,
     /// End of that span.
     pub end_ms: u64,
-    /// How much audio the session had consumed when it decided the word: the `d_i` of the latency metrics.
+    /// How much audio the session had consumed when it decided the word: the `d_i` of the latency metrics. It is the
+    /// least that decides the word, so it does not depend on the chunks that the audio came in.
     pub source_ms: u64,
 }
 
-/// A piece of the live source transcript.
+/// Words of the live source transcript.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Transcript {
     /// Utterance number, from 0.

@@ -4,10 +4,11 @@
 //! [`crate::session::scripted`] stands behind this trait in tests, `crate::engine::torch` in the product.
 //! Invariant: a translator is read-only; everything that a stream has said so far lives in its `State`.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What a session must know of its translator in order to cut audio into jobs. Comes from the bundle.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranslatorSpec {
     /// Filterbank bins in a frame.
     pub num_mel_bins: usize,
@@ -38,8 +39,9 @@ impl TranslatorSpec {
 /// One segment of an utterance on its way to the encoder.
 #[derive(Debug, Clone)]
 pub struct EncodeJob<S> {
-    /// The utterance's state.
-    pub state: S,
+    /// The utterance's state; `None` begins an utterance. So a session that hears silence holds no state at all, and
+    /// needs no translator at hand to make one.
+    pub state: Option<S>,
     /// Normalised filterbank frames, row-major `(num_frames, num_mel_bins)`. Exactly a full segment, except for
     /// the last segment of an utterance, which has 1 to `frames_per_segment` frames.
     pub frames: Vec<f32>,
@@ -89,7 +91,8 @@ pub struct DecodeJob<S> {
 pub struct Decoded<S> {
     /// The state after the fed token (the chosen one is not fed yet).
     pub state: S,
-    /// The most probable allowed token; `None` is the end of the sentence.
+    /// The most probable allowed token; `None` is the end of the sentence. Never a special token: those have no text
+    /// and belong to no class.
     pub token: Option<u32>,
     /// Its natural log-probability among all tokens.
     pub log_prob: f32,
@@ -139,9 +142,6 @@ pub trait Translator {
 
     /// The shapes that jobs must have.
     fn spec(&self) -> &TranslatorSpec;
-
-    /// The state of an utterance that has heard and said nothing.
-    fn init(&self) -> Self::State;
 
     /// Encodes one segment for each job.
     fn encode(&self, jobs: Vec<EncodeJob<Self::State>>) -> Vec<Result<Encoded<Self::State>, TranslatorError>>;

@@ -1,0 +1,123 @@
+//! Answers of the translator to events: transcript, committed words.
+//!
+//! Invariant: what breaks the contract of [`super::translator`] becomes an error, never text and never a panic.
+
+use super::{
+    Session, SessionError,
+    event::{Committed, Event, Transcript},
+    timeline::Span,
+    translator::{Allowed, Decoded, Encoded, Searched},
+    utterance::Verdict,
+};
+
+impl<S: Clone> Session<S> {
+    pub(super) fn accept_encoded(
+        &mut self,
+        encoded: Encoded<S>,
+        num_frames: usize,
+        speech: bool,
+        last: bool,
+    ) -> Result<(), SessionError> {
+        let spec = &self.assets.spec;
+        let num_steps = num_frames.div_ceil(spec.frames_per_step);
+        let (labels, probs) = (encoded.labels.len(), encoded.blank_probs.len());
+        if (labels, probs) != (num_steps, num_steps) {
+            let what = format!("{num_frames} frames gave {labels} labels and {probs} probabilities, not {num_steps}");
+            return Err(SessionError::InvalidReply(what));
+        }
+        self.state = Some(encoded.state);
+        let Some(utterance) = &mut self.core.utterance else {
+            return Ok(());
+        };
+        utterance.num_steps += num_steps;
+        utterance.source_ended = last;
+        // `encoded.blank_probs` is where a second opinion on `speech` would come from: measure it before adding it.
+        let duration_ms = num_frames as u64 * u64::from(spec.frame_shift_ms);
+        let segment = utterance.timeline.accept_segment(duration_ms, speech);
+        let number = utterance.number;
+        let labels = self.core.ctc.push(&encoded.labels);
+        let tokenizer = &self.assets.source_tokenizer;
+        let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
+        self.push_transcript(number, text, segment);
+        Ok(())
+    }
+
+    pub(super) fn accept_decoded(
+        &mut self,
+        decoded: Decoded<S>,
+        allowed: Allowed,
+        before: Option<S>,
+    ) -> Result<(), SessionError> {
+        let begins_word = decoded.token.map(|token| self.begins_word(token)).transpose()?;
+        let is_allowed = match begins_word {
+            None => allowed.eos,
+            Some(true) => allowed.word_start,
+            Some(false) => allowed.continuation,
+        };
+        if !is_allowed {
+            return Err(SessionError::InvalidReply(format!("{:?} is not among {allowed:?}", decoded.token)));
+        }
+        let Some(utterance) = &mut self.core.utterance else {
+            return Ok(());
+        };
+        let index = utterance.num_words();
+        let Verdict { accept_state, word } =
+            utterance.accept_token(decoded.token, begins_word.unwrap_or(false), &self.core.config);
+        let word = word.map(|word| (word, utterance.number, utterance.timeline.word(index)));
+        // Without a state to go back to the source has ended, and what is not accepted is the end.
+        self.state = if accept_state { Some(decoded.state) } else { before };
+        if let Some((word, number, span)) = word {
+            self.commit(&word, number, span);
+        }
+        Ok(())
+    }
+
+    pub(super) fn accept_searched(&mut self, searched: &Searched) -> Result<(), SessionError> {
+        let mut words: Vec<Vec<u32>> = Vec::new();
+        for &token in &searched.tokens {
+            match words.last_mut() {
+                Some(word) if !self.begins_word(token)? => word.push(token),
+                _ => words.push(vec![token]),
+            }
+        }
+        let Some(utterance) = &mut self.core.utterance else {
+            return Ok(());
+        };
+        let words = utterance.accept_words(words);
+        let number = utterance.number;
+        let share = |index| utterance.timeline.share(index, words.len());
+        let spans: Vec<Span> = (0..words.len()).map(share).collect();
+        for (word, span) in words.iter().zip(spans) {
+            self.commit(word, number, span);
+        }
+        Ok(())
+    }
+
+    fn begins_word(&self, token: u32) -> Result<bool, SessionError> {
+        let tokenizer = &self.assets.target_tokenizer;
+        if tokenizer.is_special(token) || tokenizer.piece(token).is_none() {
+            return Err(SessionError::InvalidReply(format!("token {token} has no text")));
+        }
+        Ok(tokenizer.begins_word(token))
+    }
+
+    fn commit(&mut self, word: &[u32], utterance: u64, Span { start_ms, end_ms }: Span) {
+        let (tokenizer, translation) = (&self.assets.target_tokenizer, &mut self.core.translation);
+        let begun: String = word.iter().filter_map(|&token| translation.push(tokenizer, token)).collect();
+        debug_assert!(begun.is_empty(), "words are committed one by one, yet {begun:?} was left");
+        // A mark without letters is no word.
+        let Some(text) = translation.finish() else {
+            return;
+        };
+        let source_ms = if self.core.cutter_finished { self.front.accepted_ms() } else { self.front.consumed_ms() };
+        let seq = self.core.num_committed;
+        self.core.num_committed += 1;
+        self.events.push_back(Event::Committed(Committed { seq, utterance, text, start_ms, end_ms, source_ms }));
+    }
+
+    pub(super) fn push_transcript(&mut self, utterance: u64, text: String, Span { start_ms, end_ms }: Span) {
+        if !text.is_empty() {
+            self.events.push_back(Event::Transcript(Transcript { utterance, text, start_ms, end_ms }));
+        }
+    }
+}

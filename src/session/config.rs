@@ -1,0 +1,142 @@
+//! What a session is told when it begins: how to behave ([`SessionConfig`]), and what it shares with all sessions of
+//! its bundle ([`SessionAssets`]). Invariant: a session that could be made has numbers that fit together.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    cutter::CutterConfig,
+    translator::{TranslatorError, TranslatorSpec},
+    vad,
+};
+use crate::{
+    features::{Cmvn, FbankConfig, FeatureError},
+    policy::{PolicyError, PolicyKind},
+    text::Tokenizer,
+};
+
+/// How a session behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// When to write.
+    pub policy: PolicyKind,
+    /// Score of the voice activity detector, 0 to 1, from which a frame is speech. 0 switches the detector off: the
+    /// whole input is speech, and utterances end only at their greatest length.
+    pub vad_threshold: f32,
+    /// Where utterances begin and end.
+    pub utterances: CutterConfig,
+    /// A translation has at most this many tokens,
+    pub max_tokens_base: usize,
+    /// and this many more for each encoder step. German has 4 to 8 pieces in a second, which is 25 steps.
+    pub max_tokens_per_step: f32,
+    /// Pieces after which a word must end.
+    pub max_pieces_per_word: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            policy: PolicyKind::WaitK { k: 3 },
+            vad_threshold: 0.5,
+            utterances: CutterConfig::default(),
+            max_tokens_base: 8,
+            max_tokens_per_step: 0.5,
+            max_pieces_per_word: 16,
+        }
+    }
+}
+
+impl SessionConfig {
+    /// Longest translation of an utterance of this many encoder steps, in tokens.
+    pub(crate) fn max_tokens(&self, num_steps: usize) -> usize {
+        self.max_tokens_base + (num_steps as f32 * self.max_tokens_per_step) as usize
+    }
+
+    fn validate(&self) -> Result<(), SessionError> {
+        self.policy.validate()?;
+        require((0.0..=1.0).contains(&self.vad_threshold), "vad_threshold", self.vad_threshold, "0 to 1")?;
+        let per_step = self.max_tokens_per_step;
+        require((0.0..=10.0).contains(&per_step), "max_tokens_per_step", per_step, "0 to 10")?;
+        require(self.max_tokens_base <= 1000, "max_tokens_base", self.max_tokens_base, "0 to 1000")?;
+        let pieces = self.max_pieces_per_word;
+        require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
+        let pause_ms = self.utterances.pause_ms;
+        require((1..=60_000).contains(&pause_ms), "pause_ms", pause_ms, "1 to 60000")
+    }
+}
+
+/// What all sessions of a bundle share.
+#[derive(Debug)]
+pub struct SessionAssets {
+    /// The translator's shapes.
+    pub spec: TranslatorSpec,
+    /// The filterbank's; 16 kHz.
+    pub fbank: FbankConfig,
+    /// The filterbank's statistics.
+    pub cmvn: Cmvn,
+    /// Labels of the source transcript.
+    pub source_tokenizer: Tokenizer,
+    /// Tokens of the translation.
+    pub target_tokenizer: Tokenizer,
+}
+
+impl SessionAssets {
+    /// Checks that the parts fit together, and that a session may behave so.
+    pub(crate) fn validate(&self, config: &SessionConfig) -> Result<(), SessionError> {
+        let spec = &self.spec;
+        let same = |key, value: usize, other: usize| require(value == other, key, value, other);
+        same("sample_rate_hz", self.fbank.sample_rate_hz as usize, vad::SAMPLE_RATE_HZ as usize)?;
+        same("frame_shift_ms", self.fbank.frame_shift_ms as usize, spec.frame_shift_ms as usize)?;
+        same("num_mel_bins", self.fbank.num_mel_bins, spec.num_mel_bins)?;
+        same("num_mel_bins", self.cmvn.num_mel_bins(), spec.num_mel_bins)?;
+        for (key, value) in [
+            ("frames_per_step", spec.frames_per_step),
+            ("steps_per_segment", spec.steps_per_segment),
+            ("max_utterance_segments", spec.max_utterance_segments),
+        ] {
+            require((1..=10_000).contains(&value), key, value, "1 to 10000")?;
+        }
+        config.validate()
+    }
+}
+
+fn require(holds: bool, key: &'static str, value: impl ToString, allowed: impl ToString) -> Result<(), SessionError> {
+    match holds {
+        true => Ok(()),
+        false => Err(SessionError::Config { key, value: value.to_string(), allowed: allowed.to_string() }),
+    }
+}
+
+/// Why a session cannot begin, or had to end. After the latter, every call gives the same error again.
+#[derive(Debug, Clone, Error, PartialEq)]
+pub enum SessionError {
+    /// A number is out of range, or the bundle's parts do not fit together.
+    #[error("{key} is {value}, allowed is {allowed}")]
+    Config {
+        /// Name of the key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The policy's numbers.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The filterbank's.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// A job failed; the state that it carried is lost.
+    #[error(transparent)]
+    Translator(#[from] TranslatorError),
+    /// The translator's answer breaks its contract.
+    #[error("invalid reply: {0}")]
+    InvalidReply(String),
+    /// An answer of another kind than the request, or without one: a defect of the driver.
+    #[error("unexpected reply: {0}")]
+    UnexpectedReply(&'static str),
+    /// Samples after the end: a defect of the caller.
+    #[error("the input is finished, no more samples are allowed")]
+    InputFinished,
+}

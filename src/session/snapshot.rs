@@ -1,0 +1,141 @@
+//! A session to versioned bytes and back, in order to go on after a reconnect or on another machine.
+//!
+//! Layout: `"DCSN"`, format version (1 byte), SHA-256 of the rest (32), the rest as postcard: the translator's spec,
+//! the front end's tail (samples, undecided frames, the detector's audio), counters, and the utterance's state as the
+//! translator writes it. The digest finds damage, not malice: whoever stores snapshots authenticates them.
+//! Invariant: a restored session and the one that was never interrupted say the same from there on.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::{
+    Core, Session, SessionAssets, SessionError,
+    cutter::UtteranceCutter,
+    front::FrontState,
+    translator::{Translator, TranslatorError, TranslatorSpec},
+};
+
+const MAGIC: &[u8; 4] = b"DCSN";
+/// Counts up whenever a field of anything inside changes.
+const VERSION: u8 = 1;
+const DIGEST_BYTES: usize = 32;
+const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
+/// Larger than any session, smaller than what could hurt.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Why a session cannot be saved or restored.
+#[derive(Debug, Clone, Error, PartialEq)]
+pub enum SnapshotError {
+    /// The state is away with a request: take the answer first.
+    #[error("a request is being answered, take its answer before a snapshot")]
+    InFlight,
+    /// Events would be delivered twice or not at all.
+    #[error("{0} events have not been polled, poll them before a snapshot")]
+    EventsPending(usize),
+    /// The session has failed, or what was saved makes no session with these assets.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The translator cannot write its state, or refuses to read it.
+    #[error(transparent)]
+    Translator(#[from] TranslatorError),
+    /// Not a snapshot, or a damaged one.
+    #[error("not a snapshot: {0}")]
+    Damaged(String),
+    /// A snapshot of another program version.
+    #[error("snapshot has format version {0}, allowed is {VERSION}")]
+    Version(u8),
+    /// A snapshot made with another model.
+    #[error("snapshot was made with another translator: {0:?}")]
+    OtherTranslator(Box<TranslatorSpec>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    spec: TranslatorSpec,
+    core: Core,
+    front: FrontState,
+    state: Option<Vec<u8>>,
+}
+
+impl<S: Clone + Send + 'static> Session<S> {
+    /// The session as bytes. It may go on afterwards.
+    ///
+    /// # Errors
+    /// If a request is in flight, events wait to be polled, the session has failed, or the translator cannot write.
+    pub fn to_bytes<T: Translator<State = S>>(&self, translator: &T) -> Result<Vec<u8>, SnapshotError> {
+        self.check()?;
+        if self.in_flight.is_some() {
+            return Err(SnapshotError::InFlight);
+        }
+        if !self.events.is_empty() {
+            return Err(SnapshotError::EventsPending(self.events.len()));
+        }
+        let state = self.state.as_ref().map(|state| translator.state_to_bytes(state)).transpose()?;
+        let spec = self.assets.spec.clone();
+        let snapshot = Snapshot { spec, core: self.core.clone(), front: self.front.state(), state };
+        let damaged = |error: postcard::Error| SnapshotError::Damaged(error.to_string());
+        let body = postcard::to_allocvec(&snapshot).map_err(damaged)?;
+        Ok([MAGIC.as_slice(), &[VERSION], &Sha256::digest(&body), &body].concat())
+    }
+
+    /// Goes on from bytes, with the assets and the translator of the same bundle.
+    ///
+    /// # Errors
+    /// If the bytes are too many, of another version, damaged, or of another translator.
+    pub fn from_bytes<T: Translator<State = S>>(
+        bytes: &[u8],
+        assets: Arc<SessionAssets>,
+        translator: &T,
+    ) -> Result<Self, SnapshotError> {
+        let body = checked_body(bytes)?;
+        let damaged = |error: postcard::Error| SnapshotError::Damaged(error.to_string());
+        let (snapshot, rest): (Snapshot, &[u8]) = postcard::take_from_bytes(body).map_err(damaged)?;
+        if !rest.is_empty() {
+            return Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len())));
+        }
+        let Snapshot { spec, core, front, state } = snapshot;
+        if spec != assets.spec {
+            return Err(SnapshotError::OtherTranslator(Box::new(spec)));
+        }
+        let mut session = Self::new(core.config.clone(), assets)?;
+        if !core.fits(&session.core.cutter, &spec) || !session.front.restore(front) {
+            return Err(SnapshotError::Damaged("its counters contradict each other".into()));
+        }
+        session.core = core;
+        session.state = state.map(|bytes| translator.state_from_bytes(&bytes)).transpose()?;
+        Ok(session)
+    }
+}
+
+impl Core {
+    /// Whether the counters are such as a session with this fresh cutter can reach.
+    fn fits(&self, fresh: &UtteranceCutter, spec: &TranslatorSpec) -> bool {
+        let num_frames = self.segment.len() / spec.num_mel_bins;
+        self.cutter.is_like(fresh)
+            && num_frames < spec.frames_per_segment()
+            && num_frames * spec.num_mel_bins == self.segment.len()
+    }
+}
+
+fn checked_body(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
+    if !(HEADER_BYTES..=MAX_BYTES).contains(&bytes.len()) {
+        let length = bytes.len();
+        return Err(SnapshotError::Damaged(format!("{length} bytes, allowed are {HEADER_BYTES} to {MAX_BYTES}")));
+    }
+    let (magic, rest) = bytes.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err(SnapshotError::Damaged(format!("it begins with {magic:?}")));
+    }
+    let (version, rest) = rest.split_at(1);
+    if version != [VERSION] {
+        return Err(SnapshotError::Version(version[0]));
+    }
+    let (digest, body) = rest.split_at(DIGEST_BYTES);
+    if digest != Sha256::digest(body).as_slice() {
+        return Err(SnapshotError::Damaged("its digest is another".into()));
+    }
+    Ok(body)
+}

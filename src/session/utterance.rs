@@ -1,0 +1,143 @@
+//! Tokens to words within one utterance: what may be decided when, and when the utterance has said everything.
+//!
+//! A word is a run of pieces whose first begins a word. All its pieces are decided on the same source prefix, which is
+//! also the one that the model was trained to predict them from: predicting the first piece of word `w` from the last
+//! piece of word `w - 1` sees what word `w` may see. So the last piece decided stays *pending*, not yet fed, until the
+//! next word's turn. To learn whether the word goes on it is fed on trial, and the trial is taken back unless it turns
+//! out that the next word may be decided on the same source: then feeding it again would give the same answer.
+//! Invariant: only whole words leave, and never one before the policy allows it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{config::SessionConfig, timeline::Timeline, translator::Allowed};
+use crate::policy::{Action, Progress, RepetitionGuard};
+
+/// One utterance's counters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Utterance {
+    pub(crate) number: u64,
+    pub(crate) timeline: Timeline,
+    /// Encoder steps so far.
+    pub(crate) num_steps: usize,
+    pub(crate) source_ended: bool,
+    /// Everything that will be said has been said.
+    complete: bool,
+    num_words: usize,
+    num_tokens: usize,
+    /// The last token decided, which the decoder has not been fed; `None` at the beginning of the sentence.
+    pending: Option<u32>,
+    /// Pieces of the word that is being decided.
+    word: Vec<u32>,
+    guard: RepetitionGuard,
+}
+
+/// What a decoded token means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The step stands: go on with the state that came with the token. Otherwise take it back.
+    pub(crate) accept_state: bool,
+    /// A word has become complete.
+    pub(crate) word: Option<Vec<u32>>,
+}
+
+impl Utterance {
+    pub(crate) fn new(number: u64, start_ms: u64) -> Self {
+        Self {
+            number,
+            timeline: Timeline::new(start_ms),
+            num_steps: 0,
+            source_ended: false,
+            complete: false,
+            num_words: 0,
+            num_tokens: 0,
+            pending: None,
+            word: Vec::new(),
+            guard: RepetitionGuard::default(),
+        }
+    }
+
+    /// Whether the utterance is over: everything heard and said.
+    pub(crate) fn is_over(&self) -> bool {
+        self.source_ended && self.complete
+    }
+
+    /// What to do next; [`Action::Read`] when the utterance is complete, too.
+    pub(crate) fn next_action(&mut self, config: &SessionConfig) -> Action {
+        if !self.word.is_empty() {
+            return Action::Write;
+        }
+        let has_room = self.num_tokens < config.max_tokens(self.num_steps);
+        self.complete |= self.source_ended && !has_room;
+        if self.complete || !has_room {
+            return Action::Read;
+        }
+        let speech_segments = self.timeline.speech_segments();
+        config.policy.action(Progress { speech_segments, words: self.num_words, source_ended: self.source_ended })
+    }
+
+    /// The token to feed, and which may come next.
+    pub(crate) fn decode_input(&self, config: &SessionConfig) -> (Option<u32>, Allowed) {
+        let allowed = match self.word.len() {
+            0 => Allowed { eos: self.source_ended, word_start: true, continuation: false },
+            pieces => Allowed { continuation: pieces < config.max_pieces_per_word, ..Allowed::ALL },
+        };
+        (self.pending, allowed)
+    }
+
+    /// Takes the token that followed [`Utterance::decode_input`], one of the allowed ones.
+    pub(crate) fn accept_token(&mut self, token: Option<u32>, begins_word: bool, config: &SessionConfig) -> Verdict {
+        if let Some(piece) = token.filter(|_| !begins_word) {
+            self.push_piece(piece);
+            return Verdict { accept_state: true, word: None };
+        }
+        let word = self.finish_word();
+        let accept_state = match token {
+            Some(piece) if self.next_action(config) == Action::Write => {
+                self.push_piece(piece);
+                true
+            }
+            Some(_) => false,
+            None => {
+                self.complete |= self.source_ended;
+                self.source_ended
+            }
+        };
+        Verdict { accept_state, word }
+    }
+
+    /// Takes a whole translation, as words.
+    pub(crate) fn accept_words(&mut self, words: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+        let mut kept = Vec::with_capacity(words.len());
+        for word in words {
+            self.word = word;
+            kept.extend(self.finish_word());
+            if self.complete {
+                break;
+            }
+        }
+        self.complete = true;
+        kept
+    }
+
+    /// Words decided so far.
+    pub(crate) fn num_words(&self) -> usize {
+        self.num_words
+    }
+
+    fn push_piece(&mut self, piece: u32) {
+        self.word.push(piece);
+        self.pending = Some(piece);
+        self.num_tokens += 1;
+    }
+
+    /// The word, unless there is none or it closes a loop, which ends the utterance's text.
+    fn finish_word(&mut self) -> Option<Vec<u32>> {
+        let word = Some(std::mem::take(&mut self.word)).filter(|word| !word.is_empty())?;
+        if !self.guard.accept(&word) {
+            self.complete = true;
+            return None;
+        }
+        self.num_words += 1;
+        Some(word)
+    }
+}
