@@ -40,6 +40,7 @@ pub(crate) struct Prepare {
 enum Size {
     Tiny,
     Small,
+    Base,
 }
 
 impl Prepare {
@@ -54,6 +55,7 @@ impl Prepare {
         let model = match self.size {
             Size::Tiny => ModelConfig::tiny(source_vocab, target_vocab),
             Size::Small => ModelConfig::small(source_vocab, target_vocab),
+            Size::Base => ModelConfig::base(source_vocab, target_vocab),
         };
         let config = BundleConfig {
             format: format(),

@@ -101,15 +101,15 @@ impl ModelConfig {
     /// Frames that become one encoder step: two convolutions of stride 2.
     pub const FRAMES_PER_STEP: usize = 4;
 
-    /// The size that trains on a CPU: about 8 million parameters.
+    /// The size that trains on a CPU: about 5 million parameters.
     pub fn small(source_vocab: usize, target_vocab: usize) -> Self {
         Self {
             num_mel_bins: 80,
-            d_model: 256,
-            ffn_dim: 1024,
+            d_model: 192,
+            ffn_dim: 768,
             head_dim: 32,
-            encoder_layers: 8,
-            decoder_layers: 4,
+            encoder_layers: 6,
+            decoder_layers: 3,
             steps_per_segment: 8,
             max_utterance_segments: 78,
             max_target_tokens: 256,
@@ -123,6 +123,17 @@ impl ModelConfig {
             source_vocab,
             target_vocab,
             dropout: 0.1,
+        }
+    }
+
+    /// The size that wants a GPU: about 31 million parameters.
+    pub fn base(source_vocab: usize, target_vocab: usize) -> Self {
+        Self {
+            d_model: 384,
+            ffn_dim: 1536,
+            encoder_layers: 12,
+            decoder_layers: 6,
+            ..Self::small(source_vocab, target_vocab)
         }
     }
 

@@ -76,17 +76,19 @@ impl Parameters {
 
 /// Takes the gradients of a store's variables as one vector, zeros where there is none, and clears them.
 pub(crate) fn take_gradients(store: &nn::VarStore) -> Tensor {
-    let mut flat = Vec::new();
-    for (_, mut variable) in sorted(store) {
+    let mut variables = sorted(store);
+    let flat = |(_, variable): &(String, Tensor)| {
         let gradient = variable.grad();
         if gradient.defined() {
-            flat.push(gradient.to_kind(Kind::Float).reshape([-1]));
-            variable.zero_grad();
+            gradient.to_kind(Kind::Float).reshape([-1])
         } else {
-            flat.push(Tensor::zeros([variable.numel() as i64], (Kind::Float, variable.device())));
+            Tensor::zeros([variable.numel() as i64], (Kind::Float, variable.device()))
         }
-    }
-    Tensor::cat(&flat, 0)
+    };
+    // The parts may alias the gradients: join them before clearing.
+    let whole = Tensor::cat(&variables.iter().map(flat).collect::<Vec<_>>(), 0);
+    variables.iter_mut().for_each(|(_, variable)| variable.zero_grad());
+    whole
 }
 
 fn sorted(store: &nn::VarStore) -> Vec<(String, Tensor)> {

@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 /// `smoothing` of the mass is spread over all V tokens (Szegedy et al. 2016, §7).
 pub(crate) fn cross_entropy(log_probs: &Tensor, targets: &Tensor, padding: i64, smoothing: f64) -> Tensor {
     let counts = targets.not_equal(padding).to_kind(Kind::Float);
-    let chosen = -log_probs.gather(-1, &targets.unsqueeze(-1), false).squeeze_dim(-1);
+    let chosen = -log_probs.gather(-1, &targets.clamp_min(0).unsqueeze(-1), false).squeeze_dim(-1);
     let loss = if smoothing > 0.0 {
         let uniform = -log_probs.mean_dim([-1].as_slice(), false, Kind::Float);
         chosen * (1.0 - smoothing) + uniform * smoothing

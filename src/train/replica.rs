@@ -77,9 +77,7 @@ impl Network {
         }
         if self.task != Task::Ctc {
             let scores = self.model.decode(&t.inputs, &source, &t.visible, train);
-            let targets = t.targets.clamp_min(0);
-            let targets = targets.where_self(&t.targets.not_equal(PADDING), &t.targets);
-            let loss = loss::cross_entropy(&scores, &targets, PADDING, smoothing);
+            let loss = loss::cross_entropy(&scores, &t.targets, PADDING, smoothing);
             total += &loss / t.num_tokens as f64;
             losses.cross_entropy = loss.double_value(&[]);
             losses.tokens = t.num_tokens as f64;
