@@ -26,8 +26,16 @@ pub struct AudioDecoder {
 
 #[derive(Debug)]
 enum Stream {
-    Raw { decoder: PcmDecoder, converter: Converter, mono: Vec<f32>, limits: Limits },
+    Raw(Box<Raw>),
     Container(LiveDecoder),
+}
+
+#[derive(Debug)]
+struct Raw {
+    decoder: PcmDecoder,
+    converter: Converter,
+    mono: Vec<f32>,
+    limits: Limits,
 }
 
 impl AudioDecoder {
@@ -38,7 +46,7 @@ impl AudioDecoder {
                 let mut converter = Converter::new(limits);
                 // Refuses a wrong rate now, before any audio.
                 converter.push(&[], decoder.rate_hz, &mut Vec::new())?;
-                Stream::Raw { decoder, converter, mono: Vec::new(), limits: *limits }
+                Stream::Raw(Box::new(Raw { decoder, converter, mono: Vec::new(), limits: *limits }))
             }
             None => Stream::Container(LiveDecoder::new(limits)?),
         };
@@ -73,26 +81,27 @@ impl AudioDecoder {
 impl Stream {
     fn push(&mut self, bytes: &[u8], ready: &mut Vec<f32>) -> Result<(), AudioError> {
         match self {
-            Self::Raw { decoder, converter, mono, limits } => {
-                mono.clear();
-                decoder.push(bytes, mono);
-                converter.push(mono, decoder.rate_hz, ready)?;
-                if ready.len() as u64 > super::samples_in(limits.max_untaken_ms) {
-                    return Err(AudioError::NotTaken { limit_ms: limits.max_untaken_ms });
-                }
-                Ok(())
-            }
+            Self::Raw(raw) => raw.push(bytes, ready),
             Self::Container(live) => live.push(bytes, ready),
         }
     }
 
     fn finish(&mut self, ready: &mut Vec<f32>) -> Result<(), AudioError> {
         match self {
-            Self::Raw { decoder, converter, .. } => {
-                converter.finish(ready)?;
-                decoder.finish()
+            Self::Raw(raw) => {
+                raw.converter.finish(ready)?;
+                raw.decoder.finish()
             }
             Self::Container(live) => live.finish(ready),
         }
+    }
+}
+
+impl Raw {
+    fn push(&mut self, bytes: &[u8], ready: &mut Vec<f32>) -> Result<(), AudioError> {
+        self.mono.clear();
+        self.decoder.push(bytes, &mut self.mono);
+        self.converter.push(&self.mono, self.decoder.rate_hz, ready)?;
+        self.limits.check_untaken(ready)
     }
 }

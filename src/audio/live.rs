@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::{AudioError, AudioReader, Limits, samples_in};
+use super::{AudioError, AudioReader, Limits};
 
 enum Event {
     Chunk(Vec<f32>),
@@ -24,7 +24,7 @@ pub(super) struct LiveDecoder {
     pieces: Option<SyncSender<Vec<u8>>>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
-    max_untaken_ms: u64,
+    limits: Limits,
     /// The container has reached its own end.
     ended: bool,
     fed: bool,
@@ -50,14 +50,8 @@ impl LiveDecoder {
             // Fails only when the decoder was dropped, and then nobody asks.
             let _ = event_sender.send(Event::Ended(error));
         })?;
-        let mut decoder = Self {
-            pieces: Some(piece_sender),
-            events,
-            thread: Some(thread),
-            max_untaken_ms: limits.max_untaken_ms,
-            ended: false,
-            fed: false,
-        };
+        let mut decoder =
+            Self { pieces: Some(piece_sender), events, thread: Some(thread), limits, ended: false, fed: false };
         decoder.run(&mut Vec::new())?;
         Ok(decoder)
     }
@@ -97,9 +91,7 @@ impl LiveDecoder {
                     return error.map_or(Ok(()), Err);
                 }
             }
-            if ready.len() as u64 > samples_in(self.max_untaken_ms) {
-                return Err(AudioError::NotTaken { limit_ms: self.max_untaken_ms });
-            }
+            self.limits.check_untaken(ready)?;
         }
     }
 }

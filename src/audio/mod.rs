@@ -60,6 +60,16 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Fails if more than may wait is waiting.
+    fn check_untaken(&self, ready: &[f32]) -> Result<(), AudioError> {
+        if ready.len() as u64 > samples_in(self.max_untaken_ms) {
+            return Err(AudioError::NotTaken { limit_ms: self.max_untaken_ms });
+        }
+        Ok(())
+    }
+}
+
 /// Samples at 16 kHz in so many milliseconds.
 fn samples_in(duration_ms: u64) -> u64 {
     duration_ms.saturating_mul(u64::from(SAMPLE_RATE_HZ)) / 1000

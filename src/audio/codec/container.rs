@@ -18,7 +18,7 @@ use symphonia::core::io::{MediaSource, MediaSourceStream};
 use super::super::downmix::downmix;
 use super::super::meter::{Meter, Metered};
 use super::super::{AudioError, Limits};
-use super::{m4a, opus};
+use super::{opus, source};
 
 /// Channels of a film's sound, and more; a header may claim thousands.
 const MAX_CHANNELS: usize = 32;
@@ -56,10 +56,7 @@ impl Container {
     {
         let meter = Meter::new(limits.max_idle_bytes);
         let source = Metered::file(source, meter.clone())?;
-        if source.is_seekable() {
-            return Self::open(meter, || Ok(Box::new(source)));
-        }
-        Self::open(meter, || m4a::decodable(source))
+        Self::open(meter, || source::from_file(source))
     }
 
     pub(in crate::audio) fn stream<R>(source: R, limits: &Limits) -> Result<Self, AudioError>
@@ -67,7 +64,7 @@ impl Container {
         R: Read + Send + Sync + 'static,
     {
         let meter = Meter::new(limits.max_idle_bytes);
-        Self::open(meter.clone(), || m4a::decodable(Metered::stream(source, meter)))
+        Self::open(meter.clone(), || source::from_stream(Metered::stream(source, meter)))
     }
 
     fn open(meter: Meter, source: impl FnOnce() -> io::Result<Box<dyn MediaSource>>) -> Result<Self, AudioError> {
