@@ -1,1 +1,7 @@
-//! engine
+//! Sessions' jobs to answers: the network behind the session's seam.
+//!
+//! Invariant: a job's answer is the same alone and among others.
+
+mod torch;
+
+pub use torch::{LoadError, TorchTranslator, spec};

@@ -10,6 +10,8 @@ pub use config::{AttentionKind, ConfigError, ConvKind, ModelConfig};
 #[cfg(feature = "torch")]
 mod attention;
 #[cfg(feature = "torch")]
+mod beam;
+#[cfg(feature = "torch")]
 mod conv;
 #[cfg(feature = "torch")]
 mod decoder;
@@ -25,8 +27,14 @@ mod state;
 mod subsample;
 #[cfg(feature = "torch")]
 mod translator;
+#[cfg(feature = "torch")]
+mod weights;
 
+#[cfg(feature = "torch")]
+pub use beam::{Hypothesis, Vocabulary};
 #[cfg(feature = "torch")]
 pub use state::{State, StateError};
 #[cfg(feature = "torch")]
 pub use translator::{SpeechTranslator, TextReader, Utterances};
+#[cfg(feature = "torch")]
+pub use weights::{WeightsError, save_weights};

@@ -195,6 +195,11 @@ impl Clone for State {
 }
 
 impl State {
+    /// Whether anything has been encoded: before that there is nothing to decode from.
+    pub fn has_heard(&self) -> bool {
+        self.encoder.steps.min().int64_value(&[]) > 0
+    }
+
     /// Size of the state's numbers, in bytes.
     pub fn num_bytes(&self) -> usize {
         leaves_of(self).iter().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()

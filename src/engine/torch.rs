@@ -1,0 +1,225 @@
+//! [`Translator`] for the network: jobs stacked into one batched step, answers taken apart again.
+//!
+//! Invariant: what reaches libtorch has been checked, because its operators panic and its errors are slow.
+
+use tch::{Device, Kind, Tensor};
+use thiserror::Error;
+
+use crate::bundle::{Assets, Bundle};
+use crate::model::{ModelConfig, SpeechTranslator, State, Vocabulary, WeightsError};
+use crate::session::translator::{
+    Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError, TranslatorSpec,
+};
+use crate::text::{BLANK, BOS, EOS, Tokenizer};
+
+/// A loaded network and what a session must know of it.
+#[derive(Debug)]
+pub struct TorchTranslator {
+    model: SpeechTranslator,
+    spec: TranslatorSpec,
+    /// One row for each [`Allowed`] (see [`row`]): 0 for tokens that may be chosen, −∞ for the others.
+    masks: Tensor,
+}
+
+/// Why a bundle cannot be served.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Its weights do not fit its config.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// What sessions must know of the network that `assets` describe.
+pub fn spec(assets: &Assets) -> TranslatorSpec {
+    let model = &assets.config.model;
+    TranslatorSpec {
+        num_mel_bins: model.num_mel_bins,
+        frame_shift_ms: assets.config.features.frame_shift_ms,
+        frames_per_step: ModelConfig::FRAMES_PER_STEP,
+        steps_per_segment: model.steps_per_segment,
+        max_utterance_segments: model.max_utterance_segments,
+        blank: BLANK,
+    }
+}
+
+impl TorchTranslator {
+    /// Loads a bundle's network onto `device`.
+    pub fn load(bundle: &Bundle, device: Device) -> Result<Self, LoadError> {
+        let model = SpeechTranslator::load(&bundle.weights, &bundle.assets.config.model, device)?;
+        Ok(Self::new(model, &bundle.assets))
+    }
+
+    /// Wraps a network; `assets` must be those that it was built from.
+    pub fn new(model: SpeechTranslator, assets: &Assets) -> Self {
+        let masks = masks(&assets.target).to_device(model.device());
+        Self { spec: spec(assets), masks, model }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &SpeechTranslator {
+        &self.model
+    }
+
+    fn check_frames(&self, frames: &[f32]) -> Result<(), TranslatorError> {
+        let (bins, longest) = (self.spec.num_mel_bins, self.spec.frames_per_segment());
+        let count = frames.len() / bins;
+        if !frames.len().is_multiple_of(bins) || !(1..=longest).contains(&count) {
+            let message = format!("{} feature values, allowed: 1 to {longest} rows of {bins}", frames.len());
+            return Err(TranslatorError::InvalidJob(message));
+        }
+        Ok(())
+    }
+
+    fn check_token(&self, token: Option<u32>) -> Result<i64, TranslatorError> {
+        let vocab = self.model.config().target_vocab;
+        match token {
+            None => Ok(i64::from(BOS)),
+            Some(token) if (token as usize) < vocab => Ok(i64::from(token)),
+            Some(token) => Err(TranslatorError::InvalidJob(format!("token is {token}, allowed: 0 to {}", vocab - 1))),
+        }
+    }
+
+    fn encode_batch(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Encoded<State>> {
+        let (bins, length) = (self.spec.num_mel_bins, self.spec.frames_per_segment());
+        let counts: Vec<usize> = jobs.iter().map(|job| job.frames.len() / bins).collect();
+        let mut frames = Vec::with_capacity(jobs.len() * length * bins);
+        let mut states = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            frames.extend_from_slice(&job.frames);
+            frames.resize((states.len() + 1) * length * bins, 0.0);
+            states.push(job.state.unwrap_or_else(|| self.model.init()));
+        }
+        let frames = Tensor::from_slice(&frames).view([states.len() as i64, length as i64, bins as i64]);
+        let frames = frames.to_device(self.model.device());
+        let (next, log_probs) = self.model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts);
+        let labels = rows::<i64>(&log_probs.argmax(-1, false));
+        let blanks = rows::<f64>(&log_probs.select(-1, i64::from(self.spec.blank)).exp().to_kind(Kind::Double));
+        let answers = next.into_iter().zip(labels).zip(blanks).zip(counts);
+        answers
+            .map(|(((state, labels), blanks), count)| {
+                let steps = count.div_ceil(self.spec.frames_per_step);
+                Encoded {
+                    state,
+                    labels: labels.into_iter().take(steps).map(|label| label as u32).collect(),
+                    blank_probs: blanks.into_iter().take(steps).map(|p| p as f32).collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn decode_batch(&self, jobs: &[DecodeJob<State>], tokens: &[i64]) -> Vec<Decoded<State>> {
+        let states: Vec<&State> = jobs.iter().map(|job| &job.state).collect();
+        let (next, log_probs) = self.model.decode_step(&states, tokens);
+        let wanted: Vec<i64> = jobs.iter().map(|job| row(job.allowed)).collect();
+        let masks = self.masks.index_select(0, &Tensor::from_slice(&wanted).to_device(self.model.device()));
+        let (best, chosen) = (log_probs + masks).max_dim(-1, false);
+        let (best, chosen) = (values::<f64>(&best.to_kind(Kind::Double)), values::<i64>(&chosen));
+        let answers = next.into_iter().zip(best).zip(chosen);
+        answers
+            .map(|((state, log_prob), token)| Decoded {
+                state,
+                token: (token != i64::from(EOS)).then_some(token as u32),
+                log_prob: log_prob as f32,
+            })
+            .collect()
+    }
+}
+
+impl Translator for TorchTranslator {
+    type State = State;
+
+    fn spec(&self) -> &TranslatorSpec {
+        &self.spec
+    }
+
+    fn encode(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Result<Encoded<State>, TranslatorError>> {
+        batched(jobs, |job| self.check_frames(&job.frames), |jobs, _| self.encode_batch(jobs))
+    }
+
+    fn decode(&self, jobs: Vec<DecodeJob<State>>) -> Vec<Result<Decoded<State>, TranslatorError>> {
+        let check = |job: &DecodeJob<State>| {
+            let Allowed { eos, word_start, continuation } = job.allowed;
+            if !(eos || word_start || continuation) {
+                return Err(TranslatorError::InvalidJob("no token is allowed".to_owned()));
+            }
+            if !job.state.has_heard() {
+                return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
+            }
+            self.check_token(job.token)
+        };
+        batched(jobs, check, |jobs, tokens| self.decode_batch(&jobs, &tokens))
+    }
+
+    fn search(&self, job: SearchJob<State>) -> Result<Searched, TranslatorError> {
+        if !job.state.has_heard() {
+            return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
+        }
+        let allowed = self.masks.select(0, row(Allowed::ALL));
+        let vocabulary = Vocabulary { begin: i64::from(BOS), end: i64::from(EOS), allowed: &allowed };
+        let best = tch::no_grad(|| self.model.search(&job.state, &vocabulary, job.beam_size, job.max_tokens));
+        Ok(Searched {
+            tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
+            score: best.score as f32,
+        })
+    }
+
+    fn state_to_bytes(&self, state: &State) -> Result<Vec<u8>, TranslatorError> {
+        state.to_bytes().map_err(|e| TranslatorError::InvalidState(e.to_string()))
+    }
+
+    fn state_from_bytes(&self, bytes: &[u8]) -> Result<State, TranslatorError> {
+        self.model.init().with_bytes(bytes).map_err(|e| TranslatorError::InvalidState(e.to_string()))
+    }
+}
+
+/// Runs the jobs that pass `check` as one batch and puts all answers in the order of the jobs.
+fn batched<J, C, A>(
+    jobs: Vec<J>,
+    check: impl Fn(&J) -> Result<C, TranslatorError>,
+    run: impl FnOnce(Vec<J>, Vec<C>) -> Vec<A>,
+) -> Vec<Result<A, TranslatorError>> {
+    let mut good = (Vec::new(), Vec::new());
+    let mut answers: Vec<Result<Option<A>, TranslatorError>> = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        answers.push(check(&job).map(|checked| {
+            good.0.push(job);
+            good.1.push(checked);
+            None
+        }));
+    }
+    let mut done = if good.0.is_empty() { Vec::new() } else { tch::no_grad(|| run(good.0, good.1)) }.into_iter();
+    let missing = || TranslatorError::Backend("a batch returned too few answers".to_owned());
+    answers.into_iter().map(|answer| answer.and_then(|_| done.next().ok_or_else(missing))).collect()
+}
+
+/// The row of the masks that stands for a choice.
+fn row(allowed: Allowed) -> i64 {
+    i64::from(allowed.eos) + 2 * i64::from(allowed.word_start) + 4 * i64::from(allowed.continuation)
+}
+
+fn masks(target: &Tokenizer) -> Tensor {
+    let vocab = target.vocab_size() as u32;
+    let mut values = Vec::new();
+    for number in 0..8 {
+        for token in 0..vocab {
+            let class = match token {
+                EOS => 1,
+                _ if target.is_special(token) => 0,
+                _ if target.begins_word(token) => 2,
+                _ => 4,
+            };
+            values.push(if class & number != 0 { 0.0f32 } else { f32::NEG_INFINITY });
+        }
+    }
+    Tensor::from_slice(&values).view([8, i64::from(vocab)])
+}
+
+/// A tensor's values, row by row.
+fn rows<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<Vec<T>> {
+    let width = tensor.size().get(1).map_or(1, |&n| n.max(1) as usize);
+    values(tensor).chunks(width).map(<[T]>::to_vec).collect()
+}
+
+fn values<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<T> {
+    Vec::<T>::try_from(tensor.flatten(0, -1).to_device(Device::Cpu)).unwrap_or_default()
+}

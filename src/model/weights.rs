@@ -1,0 +1,77 @@
+//! Weights to and from a safetensors file, by parameter name.
+//!
+//! Invariant: a file fits if it has exactly the model's names and shapes, no fewer and no more.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Kind, TchError, Tensor, nn};
+use thiserror::Error;
+
+use super::{ModelConfig, SpeechTranslator};
+
+/// Weights that do not fit.
+#[derive(Debug, Error)]
+pub enum WeightsError {
+    /// The file cannot be read or written.
+    #[error("{path}: {message}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The first line of libtorch's complaint.
+        message: String,
+    },
+    /// A parameter is missing, unknown or of another shape.
+    #[error("{path}: parameter {name} is {found}, the config says {expected}")]
+    Parameter {
+        /// Which file.
+        path: PathBuf,
+        /// Which parameter.
+        name: String,
+        /// Its shape in the file.
+        found: String,
+        /// Its shape in the model.
+        expected: String,
+    },
+}
+
+impl SpeechTranslator {
+    /// Builds the network of `config` in f32 and fills it from a file; f16 weights are widened.
+    pub fn load(path: &Path, config: &ModelConfig, device: Device) -> Result<Self, WeightsError> {
+        let failed = |e: TchError| file_error(path, &e);
+        let mut store = nn::VarStore::new(device);
+        let model = Self::new(&store.root(), config, Kind::Float);
+        let mut found: BTreeMap<String, Tensor> = Tensor::read_safetensors(path).map_err(failed)?.into_iter().collect();
+        for (name, mut variable) in store.variables() {
+            let tensor = found.remove(&name);
+            let shape = tensor.as_ref().map(Tensor::size);
+            let Some(tensor) = tensor.filter(|t| t.size() == variable.size()) else {
+                return Err(mismatch(path, name, shape, Some(variable.size())));
+            };
+            tch::no_grad(|| variable.f_copy_(&tensor.to_kind(Kind::Float))).map_err(failed)?;
+        }
+        if let Some((name, tensor)) = found.pop_first() {
+            return Err(mismatch(path, name, Some(tensor.size()), None));
+        }
+        store.freeze();
+        Ok(model)
+    }
+}
+
+/// Writes parameters by name, as f16 where `half` is set.
+pub fn save_weights(path: &Path, weights: &[(String, Tensor)], half: bool) -> Result<(), WeightsError> {
+    let kind = if half { Kind::Half } else { Kind::Float };
+    let weights: Vec<(&str, Tensor)> =
+        weights.iter().map(|(name, t)| (name.as_str(), t.to_kind(kind).contiguous())).collect();
+    Tensor::write_safetensors(&weights, path).map_err(|e| file_error(path, &e))
+}
+
+fn file_error(path: &Path, error: &TchError) -> WeightsError {
+    let message = error.to_string().lines().next().unwrap_or_default().to_owned();
+    WeightsError::File { path: path.to_owned(), message }
+}
+
+fn mismatch(path: &Path, name: String, found: Option<Vec<i64>>, expected: Option<Vec<i64>>) -> WeightsError {
+    let shown = |shape: Option<Vec<i64>>| shape.map_or("absent".to_owned(), |shape| format!("{shape:?}"));
+    WeightsError::Parameter { path: path.to_owned(), name, found: shown(found), expected: shown(expected) }
+}
