@@ -204,12 +204,7 @@ impl ModelConfig {
     }
 }
 
-fn ensure(
-    holds: bool,
-    key: &'static str,
-    value: impl ToString,
-    allowed: impl Into<String>,
-) -> Result<(), ConfigError> {
+fn ensure(holds: bool, key: &'static str, value: impl ToString, allowed: impl Into<String>) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError { key, value: value.to_string(), allowed: allowed.into() }) }
 }
 

@@ -72,7 +72,8 @@ fn draw(entries: &[Entry], path: &Path) -> Result<(), Box<dyn std::error::Error>
         .build_cartesian_2d(0..last, 0.0..top)?;
     chart.configure_mesh().light_line_style(WHITE).draw()?;
     type Loss = fn(&Entry) -> Option<f64>;
-    let curves: [(Loss, RGBColor); 2] = [(|e| e.cross_entropy, RGBColor(32, 96, 192)), (|e| e.ctc, RGBColor(208, 96, 32))];
+    let curves: [(Loss, RGBColor); 2] =
+        [(|e| e.cross_entropy, RGBColor(32, 96, 192)), (|e| e.ctc, RGBColor(208, 96, 32))];
     for (loss, colour) in curves {
         let of = |dev| entries.iter().filter(move |e| e.dev == dev).filter_map(move |e| Some((e.update, loss(e)?)));
         chart.draw_series(LineSeries::new(of(false), colour.mix(0.5)))?;
