@@ -1,5 +1,6 @@
 //! Subcommands: wiring only.
 
+mod export;
 mod prepare;
 mod train;
 
@@ -19,6 +20,7 @@ struct Cli {
 enum Command {
     Prepare(prepare::Prepare),
     Train(Box<train::Train>),
+    Export(export::Export),
 }
 
 /// Runs the program. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -28,6 +30,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match cli.command {
         Command::Prepare(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Export(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
