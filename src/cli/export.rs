@@ -1,5 +1,6 @@
 //! `decalage export`: a checkpoint and its assets to a bundle that can be served.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -36,11 +37,16 @@ impl Export {
         weights.retain(|(name, _)| SERVED.iter().any(|part| name.starts_with(part)));
         let not_finite = weights.iter().find(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 0);
         ensure!(not_finite.is_none(), "{:?} is not finite", not_finite.map(|(name, _)| name));
+        fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
+        // A bundle that is there stays whole until the new weights have proved to fit.
+        let (path, partial) = (self.out.join(WEIGHTS), self.out.join("model.tmp"));
+        save_weights(&partial, &weights, !self.f32)?;
+        if let Err(error) = SpeechTranslator::load(&partial, &assets.config.model, Device::Cpu) {
+            let _ = fs::remove_file(&partial);
+            return Err(error).context("the checkpoint does not fit these assets");
+        }
+        fs::rename(&partial, &path).with_context(|| path.display().to_string())?;
         assets.save(&self.out)?;
-        let path = self.out.join(WEIGHTS);
-        save_weights(&path, &weights, !self.f32)?;
-        SpeechTranslator::load(&path, &assets.config.model, Device::Cpu)
-            .context("the checkpoint does not fit these assets")?;
         Bundle::seal(&self.out)?;
         let bundle = Bundle::open(&self.out)?;
         let count: usize = weights.iter().map(|(_, tensor)| tensor.numel()).sum();
