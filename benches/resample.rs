@@ -40,6 +40,12 @@ fn resample(criterion: &mut Criterion) {
         });
     });
     group.finish();
+    // Computing the filter's table: what a new stream or a new speed costs before its first sample.
+    for rate_hz in [8_000, 48_000] {
+        criterion.bench_function(&format!("resampler for {rate_hz} Hz"), |bencher| {
+            bencher.iter(|| black_box(Resampler::new(rate_hz).unwrap()));
+        });
+    }
 }
 
 fn decode(criterion: &mut Criterion) {

@@ -161,6 +161,19 @@ fn a_damaged_packet_costs_that_packet_and_is_reported() {
 }
 
 #[test]
+fn a_skipped_frame_is_missed() {
+    let mut bytes = fixture("mono-44k1.flac");
+    let clean = pull(&bytes).0;
+    // The checksum makes a whole FLAC frame, 104 ms of it, unreadable.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    for (samples, error) in [pull(&bytes), push(CONTAINER, &bytes, &[])] {
+        assert!(matches!(error, Some(AudioError::Truncated { .. })), "{error:?}");
+        assert!((1_600..3_400).contains(&(clean.len() - samples.len())), "{} samples", samples.len());
+    }
+}
+
+#[test]
 fn a_wav_from_a_pipe_may_end_anywhere() {
     let mut bytes = fixture("reference.wav");
     bytes[4..8].fill(0xff);

@@ -11,7 +11,8 @@ use super::{AudioError, Limits};
 
 /// Decodes a container as an iterator of chunks, about one packet each (20 to 100 ms). Memory does not grow with the file.
 ///
-/// The last item is the error, if the input was truncated, damaged or too long.
+/// The last item is the error, if the input was truncated, damaged or too long. What an encoder puts around the audio is
+/// taken off where the container tells it; the first 20 to 50 ms of an AAC file and the last 20 ms of a webm are not told.
 pub struct AudioReader {
     /// None once the input has ended.
     container: Option<Container>,

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn nothing_gives_nothing_and_one_sample_gives_its_share() {
         for (rate_hz, share) in [(8_000, 2), (16_000, 1), (44_100, 0), (24_000, 1)] {
-            assert_eq!(whole(Resampler::new(rate_hz).unwrap(), &[]), []);
+            assert_eq!(whole(Resampler::new(rate_hz).unwrap(), &[]), Vec::<f32>::new());
             assert_eq!(whole(Resampler::new(rate_hz).unwrap(), &[0.5]).len(), share, "{rate_hz} Hz");
         }
     }
