@@ -12,10 +12,10 @@ use tch::{Device, Kind, nn};
 
 /// What the program did.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Run {
@@ -28,21 +28,21 @@ impl From<Output> for Run {
     }
 }
 
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_decalage"))
 }
 
-pub fn decalage(arguments: &[&str]) -> Run {
+pub(crate) fn decalage(arguments: &[&str]) -> Run {
     program().args(arguments).output().unwrap().into()
 }
 
 /// A clip of `tests/fixtures/audio`: "Good morning, how are you?", 1.9 s.
-pub fn clip(name: &str) -> String {
+pub(crate) fn clip(name: &str) -> String {
     format!("{}/tests/fixtures/audio/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// 16 kHz mono.
-pub fn wav(samples: &[i16]) -> Vec<u8> {
+pub(crate) fn wav(samples: &[i16]) -> Vec<u8> {
     let num_bytes = samples.len() as u32 * 2;
     let mut file = Vec::new();
     file.extend(b"RIFF");
@@ -61,28 +61,28 @@ pub fn wav(samples: &[i16]) -> Vec<u8> {
 
 /// A folder of its own for each test, removed in the end.
 #[derive(Debug)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     folder: PathBuf,
     bundle: PathBuf,
 }
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("decalage-cli-{name}-{}", std::process::id()));
         let bundle = folder.join("bundle");
         random_bundle(&bundle);
         Self { folder, bundle }
     }
 
-    pub fn bundle(&self) -> &Path {
+    pub(crate) fn bundle(&self) -> &Path {
         &self.bundle
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
-    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> String {
         std::fs::write(self.folder.join(name), bytes).unwrap();
         self.path(name)
     }
@@ -93,11 +93,11 @@ impl Scratch {
         command
     }
 
-    pub fn translate(&self, files: &[&str], options: &[&str]) -> Run {
+    pub(crate) fn translate(&self, files: &[&str], options: &[&str]) -> Run {
         self.command().args(options).args(files).output().unwrap().into()
     }
 
-    pub fn translate_stdin(&self, bytes: Vec<u8>) -> Run {
+    pub(crate) fn translate_stdin(&self, bytes: Vec<u8>) -> Run {
         let mut command = self.command();
         command.args(["--stream", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -106,7 +106,7 @@ impl Scratch {
     }
 
     /// Runs the program with this folder's libraries before all others.
-    pub fn with_libraries(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn with_libraries(&self, arguments: &[&str]) -> Run {
         program().args(arguments).env("LD_LIBRARY_PATH", &self.folder).output().unwrap().into()
     }
 }

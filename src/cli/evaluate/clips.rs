@@ -18,7 +18,7 @@ use decalage::train::Example;
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::Device;
 
-use super::Evaluate;
+use super::{Evaluate, Lag};
 use crate::cli::open_audio;
 
 /// Samples of 320 ms: what is heard at a time. What comes out does not depend on it.
