@@ -75,6 +75,7 @@ pub mod eval;
 pub mod features;
 pub mod policy;
 pub mod session;
+pub mod subtitles;
 pub mod text;
 
 #[cfg(feature = "torch")]
@@ -82,5 +83,7 @@ pub mod bundle;
 #[cfg(feature = "torch")]
 pub mod engine;
 pub mod model;
+#[cfg(feature = "torch")]
+pub mod plot;
 #[cfg(feature = "torch")]
 pub mod train;

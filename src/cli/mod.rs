@@ -1,15 +1,39 @@
-//! Subcommands: wiring only.
+//! Subcommands: wiring only. Invariant: a failure is told once, on stderr, and its kind is the exit code.
 
+mod evaluate;
+mod export;
+mod info;
+mod output;
 mod prepare;
 mod train;
+mod translate;
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use decalage::audio::{AudioError, AudioReader, Limits};
+use decalage::bundle::BundleError;
+use decalage::engine::LoadError;
+
+const FAILED: u8 = 1;
+const BUNDLE: u8 = 3;
+const INPUT: u8 = 4;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage
+  3    the bundle is missing, damaged, or of another version
+  4    an audio input is missing, empty, damaged or of no known format (everything before the fault is translated)
+  127  libtorch is missing or of another version (the system's loader says which file)";
 
 /// Simultaneous speech translation: speech in, committed text in another language out, while the speaker still talks.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,23 +41,61 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(after_help = EXIT_CODES)]
+    Translate(translate::Translate),
+    #[command(after_help = EXIT_CODES)]
+    Evaluate(evaluate::Evaluate),
+    #[command(after_help = EXIT_CODES)]
+    Info(info::Info),
     Prepare(prepare::Prepare),
     Train(Box<train::Train>),
+    Export(export::Export),
 }
 
-/// Runs the program. Exit codes: 0 done, 1 failed, 2 wrong usage.
+/// Runs the program; see [`EXIT_CODES`].
 pub(crate) fn run() -> ExitCode {
     tch::set_num_threads(1);
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Translate(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Info(command) => command.run(),
         Command::Prepare(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Export(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has seen enough, as in `decalage translate … | head`.
+        Err(error) if error.chain().any(is_broken_pipe) => ExitCode::from(FAILED),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_bundle = |cause: &(dyn std::error::Error + 'static)| cause.is::<BundleError>() || cause.is::<LoadError>();
+    if error.chain().any(is_bundle) {
+        BUNDLE
+    } else if error.chain().any(|cause| cause.is::<AudioError>()) {
+        INPUT
+    } else {
+        FAILED
+    }
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Opens an audio file, or standard input for `-`.
+fn open_audio(path: &Path) -> Result<AudioReader, AudioError> {
+    let limits = Limits::default();
+    if path.as_os_str() == "-" {
+        AudioReader::open_stream(io::stdin(), &limits)
+    } else {
+        AudioReader::open(File::open(path)?, &limits)
     }
 }

@@ -7,6 +7,7 @@ mod bleu;
 mod chrf;
 mod instance;
 mod latency;
+mod report;
 mod tokenize;
 mod wer;
 
@@ -14,6 +15,7 @@ pub use bleu::{Bleu, bleu};
 pub use chrf::chrf;
 pub use instance::{Instance, read_instances, write_instances};
 pub use latency::{Clock, Latency, latency, mean_latency};
+pub use report::{Clip, Scores, table};
 pub use wer::{WordErrors, wer};
 
 use thiserror::Error;

@@ -5,7 +5,9 @@
 //! Invariant: the model is read-only; all that an utterance accumulates is in its [`State`].
 
 mod config;
+mod cost;
 pub use config::{AttentionKind, ConfigError, ConvKind, ModelConfig};
+pub use cost::{Macs, macs, part_of};
 
 #[cfg(feature = "torch")]
 mod attention;

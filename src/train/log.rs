@@ -4,10 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::plot::{Axes, Curve, draw};
+
+/// Losses of the first updates go beyond the plot.
+const MAX_LOSS: f64 = 8.0;
 
 /// One measurement. Losses are natural logarithms, per target token and per source label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,30 +58,24 @@ pub fn plot(log: &Path) -> Result<PathBuf, TrainError> {
     let lines = BufReader::new(file).lines().map_while(Result::ok);
     let entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
     let path = log.with_file_name("curves.png");
-    draw(&entries, &path).map_err(|e| TrainError::Checkpoint { path: path.clone(), message: e.to_string() })?;
+    let axes = Axes { title: "Loss", x: "updates", y: "loss (nats per token or label)", max_y: MAX_LOSS };
+    draw(&curves(&entries), &axes, &path)
+        .map_err(|e| TrainError::Checkpoint { path: path.clone(), message: e.to_string() })?;
     Ok(path)
 }
 
-fn draw(entries: &[Entry], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let losses = || entries.iter().flat_map(|e| [e.cross_entropy, e.ctc]).flatten();
-    let top = losses().fold(1.0f64, f64::max).min(8.0);
-    let last = entries.iter().map(|e| e.update).max().unwrap_or(1);
-    let root = BitMapBackend::new(path, (960, 540)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(16)
-        .x_label_area_size(32)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0..last, 0.0..top)?;
-    chart.configure_mesh().light_line_style(WHITE).draw()?;
+fn curves(entries: &[Entry]) -> Vec<Curve> {
     type Loss = fn(&Entry) -> Option<f64>;
-    let curves: [(Loss, RGBColor); 2] =
-        [(|e| e.cross_entropy, RGBColor(32, 96, 192)), (|e| e.ctc, RGBColor(208, 96, 32))];
-    for (loss, colour) in curves {
-        let of = |dev| entries.iter().filter(move |e| e.dev == dev).filter_map(move |e| Some((e.update, loss(e)?)));
-        chart.draw_series(LineSeries::new(of(false), colour.mix(0.5)))?;
-        chart.draw_series(LineSeries::new(of(true), colour.stroke_width(2)).point_size(3))?;
+    let losses: [(&str, Loss); 2] = [("cross-entropy", |e| e.cross_entropy), ("CTC", |e| e.ctc)];
+    let mut curves = Vec::new();
+    for (colour, (loss, value)) in losses.into_iter().enumerate() {
+        for (dev, set) in [(false, "training"), (true, "held out")] {
+            let chosen = entries.iter().filter(|e| e.dev == dev);
+            let points: Vec<_> = chosen.filter_map(|e| Some((e.update as f64, value(e)?.min(MAX_LOSS)))).collect();
+            if !points.is_empty() {
+                curves.push(Curve { name: format!("{loss}, {set}"), points, marked: dev, colour, ..Curve::default() });
+            }
+        }
     }
-    root.present()?;
-    Ok(())
+    curves
 }

@@ -1,0 +1,131 @@
+//! Clips of a manifest through sessions, several at a time.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use decalage::bundle::Bundle;
+use decalage::engine::{Recording, TorchTranslator, session_assets};
+use decalage::eval::{Clip, Instance};
+use decalage::policy::PolicyKind;
+use decalage::session::event::Event;
+use decalage::session::{SessionAssets, SessionConfig};
+use decalage::text::normalize_source;
+use decalage::train::Example;
+use indicatif::{ProgressBar, ProgressStyle};
+use tch::Device;
+
+use super::{Evaluate, Lag};
+use crate::cli::open_audio;
+
+/// Samples of 320 ms: what is heard at a time. What comes out does not depend on it.
+const PIECE_SAMPLES: usize = 5120;
+const SAMPLES_PER_MS: f64 = 16.0;
+
+impl Evaluate {
+    /// For each clip, in order, what each policy made of it.
+    pub(super) fn translate_all(&self, bundle: &Bundle, examples: &[Example]) -> Result<Vec<Vec<Clip>>> {
+        let bar = ProgressBar::new(examples.len() as u64);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} clips, {eta} left") {
+            bar.set_style(style);
+        }
+        let next = AtomicUsize::new(0);
+        let (send, receive) = mpsc::channel();
+        let work = || -> Result<()> {
+            tch::set_num_threads(1);
+            let translator = TorchTranslator::load(bundle, Device::Cpu)?;
+            let assets = Arc::new(session_assets(&bundle.assets));
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(example) = examples.get(index) else { return Ok(()) };
+                let clips = self.translate(index, example, &translator, &assets);
+                // Whoever fails stops the others.
+                let clips = clips.with_context(|| format!("clip {}", example.id)).inspect_err(|_| {
+                    next.store(examples.len(), Ordering::Relaxed);
+                })?;
+                bar.inc(1);
+                let _ = send.send((index, clips)); // the receiver outlives the threads
+            }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads.min(examples.len())).map(|_| scope.spawn(work)).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("an evaluating thread panicked")))
+            };
+            threads.into_iter().map(join).fold(Ok(()), Result::and)
+        })?;
+        bar.finish_and_clear();
+        drop(send);
+        let mut all: Vec<(usize, Vec<Clip>)> = receive.into_iter().collect();
+        all.sort_by_key(|(index, _)| *index);
+        Ok(all.into_iter().map(|(_, clips)| clips).collect())
+    }
+
+    fn translate(
+        &self,
+        index: usize,
+        example: &Example,
+        translator: &TorchTranslator,
+        assets: &Arc<SessionAssets>,
+    ) -> Result<Vec<Clip>> {
+        let path = example.audio.as_deref().context("the row has no audio")?;
+        let samples =
+            open_audio(path).and_then(|reader| reader.read_all()).with_context(|| path.display().to_string())?;
+        let policy = |lag: &Lag| match lag.0 {
+            Some(k) => PolicyKind::WaitK { k },
+            None => PolicyKind::Offline { beam_size: self.beam },
+        };
+        let clip = |lag| {
+            let config = SessionConfig { policy: policy(lag), ..SessionConfig::default() };
+            translate_clip(index, example, &samples, Recording::new(translator, assets, config)?, path)
+        };
+        self.k.iter().map(clip).collect()
+    }
+}
+
+/// One clip under one policy, heard a segment at a time.
+fn translate_clip(
+    index: usize,
+    example: &Example,
+    samples: &[f32],
+    mut recording: Recording<'_, TorchTranslator>,
+    path: &Path,
+) -> Result<Clip> {
+    let (mut words, mut delays_ms, mut elapsed_ms, mut transcript) =
+        (Vec::new(), Vec::new(), Vec::new(), String::new());
+    let mut heed = |event: Event, compute: Duration| {
+        match event {
+            Event::Committed(word) => {
+                words.push(word.text.trim().to_owned());
+                delays_ms.push(word.source_ms as f64);
+                elapsed_ms.push(word.source_ms as f64 + compute.as_secs_f64() * 1000.0);
+            }
+            Event::Transcript(heard) => transcript.push_str(&heard.text),
+            Event::UtteranceEnd { .. } | Event::Finished => {}
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    for piece in samples.chunks(PIECE_SAMPLES) {
+        recording.push(piece, &mut heed)?;
+    }
+    recording.finish(&mut heed)?;
+    Ok(Clip {
+        instance: Instance {
+            index,
+            prediction: words.join(" "),
+            delays_ms,
+            elapsed_ms,
+            prediction_length: words.len(),
+            reference: example.german.first().cloned().unwrap_or_default(),
+            source: path.display().to_string().into(),
+            source_ms: samples.len() as f64 / SAMPLES_PER_MS,
+        },
+        references: example.german.clone(),
+        transcript: normalize_source(&transcript),
+        source: normalize_source(&example.english),
+        compute: recording.compute(),
+    })
+}

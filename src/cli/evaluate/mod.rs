@@ -1,0 +1,132 @@
+//! `decalage evaluate`: a manifest and a bundle to quality and latency.
+
+mod clips;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use decalage::bundle::Bundle;
+use decalage::eval::{Clip, Instance, Scores, table, write_instances};
+use decalage::plot::{Axes, Curve, draw};
+use decalage::policy::MAX_BEAM_SIZE;
+use decalage::train::read_manifest;
+use serde_json::json;
+
+/// Measure translation quality and latency on a manifest of clips
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    /// Clips with source text and translations
+    #[arg(long, value_name = "TSV")]
+    manifest: PathBuf,
+    /// Folder of the model
+    #[arg(long, value_name = "DIR", default_value = "models/en-de-small")]
+    bundle: PathBuf,
+    /// Lags of wait-k, in segments; `inf` is offline
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "1,3,5,7,inf", value_parser = lag)]
+    k: Vec<Lag>,
+    /// Hypotheses of the offline beam search
+    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
+    beam: usize,
+    /// File to write the scores to
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Folder for instances-k*.log (SimulEval's format) and quality-latency.png
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Take only so many clips, the first ones
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Clips at a time, each on one thread with a model of its own
+    #[arg(long, default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    threads: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lag(Option<usize>);
+
+fn lag(text: &str) -> Result<Lag, String> {
+    match text.parse() {
+        _ if text == "inf" => Ok(Lag(None)),
+        Ok(k @ 1..=1000) => Ok(Lag(Some(k))),
+        _ => Err("allowed: 1 to 1000, or inf".to_owned()),
+    }
+}
+
+impl Lag {
+    fn name(self) -> String {
+        self.0.map_or("inf".to_owned(), |k| k.to_string())
+    }
+}
+
+impl Evaluate {
+    pub(crate) fn run(self) -> Result<()> {
+        let bundle = Bundle::open(&self.bundle)?;
+        let mut examples = read_manifest(&self.manifest)?;
+        examples.truncate(self.limit.unwrap_or(usize::MAX));
+        ensure!(!examples.is_empty(), "{}: no clips", self.manifest.display());
+        let clips = self.translate_all(&bundle, &examples)?;
+        let mut results = Vec::new();
+        for (index, &lag) in self.k.iter().enumerate() {
+            let clips: Vec<Clip> = clips.iter().map(|policies| policies[index].clone()).collect();
+            results.push(Scores::of(lag.0, &clips)?);
+            if let Some(folder) = &self.out {
+                let instances: Vec<Instance> = clips.into_iter().map(|clip| clip.instance).collect();
+                write_log(folder, lag, &instances)?;
+            }
+        }
+        write!(io::stdout(), "{}", table(&results))?;
+        if let Some(folder) = &self.out {
+            plot(&results, &folder.join("quality-latency.png"))?;
+        }
+        if let Some(path) = &self.json {
+            let report = json!({
+                "results": results,
+                "bundle": bundle.id,
+                "manifest": self.manifest.display().to_string(),
+                "beam": self.beam,
+                "threads": self.threads,
+            });
+            fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_log(folder: &Path, lag: Lag, instances: &[Instance]) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let path = folder.join(format!("instances-k{}.log", lag.name()));
+    let mut file = BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?);
+    write_instances(&mut file, instances)?;
+    Ok(file.flush()?)
+}
+
+fn plot(results: &[Scores], path: &Path) -> Result<()> {
+    let labels: Vec<String> = results.iter().map(|row| Lag(row.k).name()).collect();
+    let curve = |name: &str, colour, delay: fn(&Scores) -> Option<f64>| {
+        let mut shown: Vec<(f64, f64, &String)> = results
+            .iter()
+            .zip(&labels)
+            .filter_map(|(row, label)| Some((delay(row)? / 1000.0, row.bleu, label)))
+            .collect();
+        shown.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Curve {
+            name: name.to_owned(),
+            points: shown.iter().map(|point| (point.0, point.1)).collect(),
+            labels: shown.iter().map(|point| point.2.clone()).collect(),
+            marked: true,
+            colour,
+        }
+    };
+    let curves = [curve("source clock", 0, |row| row.laal_ms), curve("computation-aware", 1, |row| row.laal_ca_ms)];
+    let axes = Axes {
+        title: "Quality over latency, by k",
+        x: "length-adaptive average lagging (s)",
+        y: "BLEU",
+        max_y: f64::INFINITY,
+    };
+    Ok(draw(&curves, &axes, path)?)
+}

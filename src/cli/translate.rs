@@ -1,0 +1,127 @@
+//! `decalage translate`: audio files, or standard input, to text.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use decalage::bundle::Bundle;
+use decalage::engine::{Recording, TorchTranslator, session_assets};
+use decalage::policy::{MAX_BEAM_SIZE, PolicyKind};
+use decalage::session::{SessionAssets, SessionConfig};
+use indicatif::{ProgressBar, ProgressStyle};
+use tch::Device;
+
+use super::open_audio;
+use super::output::{Format, Output};
+
+/// Shorter recordings need no progress bar.
+const LONG_MS: u64 = 30_000;
+
+/// Translate recordings: whole utterances with beam search, or as a stream whose words appear while it is heard
+#[derive(Debug, Args)]
+pub(crate) struct Translate {
+    /// wav, flac, mp3, ogg, webm, m4a or aac; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Folder of the model
+    #[arg(long, value_name = "DIR", default_value = "models/en-de-small")]
+    bundle: PathBuf,
+    /// Translate while listening (wait-k) instead of after each utterance
+    #[arg(long)]
+    stream: bool,
+    /// Lag of --stream, in segments of 320 ms
+    #[arg(long, default_value_t = 3, requires = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    k: usize,
+    /// Hypotheses of the beam search without --stream
+    #[arg(long, default_value_t = 5, conflicts_with = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
+    beam: usize,
+    /// Hear the audio at the speed it was spoken
+    #[arg(long)]
+    realtime: bool,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Also write what was heard
+    #[arg(long)]
+    transcript: bool,
+}
+
+impl Translate {
+    pub(crate) fn run(self) -> Result<()> {
+        let bundle = Bundle::open(&self.bundle)?;
+        let translator = TorchTranslator::load(&bundle, Device::Cpu)?;
+        let assets = Arc::new(session_assets(&bundle.assets));
+        let many = self.files.len() > 1;
+        let mut failures = Vec::new();
+        for file in &self.files {
+            if many && self.format != Format::Json {
+                writeln!(io::stdout(), "==> {} <==", file.display())?;
+            }
+            if let Err(error) = self.translate(file, &translator, &assets, &bundle.id) {
+                let error = error.context(file.display().to_string());
+                if many {
+                    eprintln!("error: {error:#}");
+                }
+                failures.push(error);
+            }
+        }
+        let count = failures.len();
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(first) if many => Err(first.context(format!("{count} of {} files failed", self.files.len()))),
+            Some(only) => Err(only),
+        }
+    }
+
+    fn translate(
+        &self,
+        file: &Path,
+        translator: &TorchTranslator,
+        assets: &Arc<SessionAssets>,
+        bundle: &str,
+    ) -> Result<()> {
+        let policy = match self.stream {
+            true => PolicyKind::WaitK { k: self.k },
+            false => PolicyKind::Offline { beam_size: self.beam },
+        };
+        let reader = open_audio(file)?;
+        let bar = self.bar(reader.duration_ms());
+        let mut recording = Recording::new(translator, assets, SessionConfig { policy, ..SessionConfig::default() })?;
+        let mut output = Output::new(io::stdout().lock(), self.format, self.transcript);
+        let began = Instant::now();
+        let mut fault = None;
+        for samples in reader {
+            match samples {
+                Ok(samples) => {
+                    if self.realtime {
+                        let end_ms = recording.accepted_ms() + samples.len() as u64 * 1000 / 16_000;
+                        thread::sleep(Duration::from_millis(end_ms).saturating_sub(began.elapsed()));
+                    }
+                    recording.push(&samples, |event, _| output.heed(event).map_err(anyhow::Error::from))?;
+                    bar.set_position(recording.accepted_ms() / 1000);
+                }
+                Err(error) => fault = Some(error),
+            }
+        }
+        recording.finish(|event, _| output.heed(event).map_err(anyhow::Error::from))?;
+        bar.finish_and_clear();
+        output.finish(file, bundle, recording.accepted_ms(), recording.compute())?;
+        fault.map_or(Ok(()), |fault| Err(fault).context("translated up to the fault"))
+    }
+
+    /// Seconds heard, on a terminal that the translation does not go to.
+    fn bar(&self, duration_ms: Option<u64>) -> ProgressBar {
+        let words_go_there = self.format == Format::Text && io::stdout().is_terminal();
+        if !io::stderr().is_terminal() || words_go_there || duration_ms.is_some_and(|ms| ms < LONG_MS) {
+            return ProgressBar::hidden();
+        }
+        let bar = duration_ms.map_or_else(ProgressBar::no_length, |ms| ProgressBar::new(ms / 1000));
+        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} s of audio, {eta} left");
+        if let Ok(style) = style { bar.with_style(style) } else { bar }
+    }
+}

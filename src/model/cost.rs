@@ -1,0 +1,235 @@
+//! A [`ModelConfig`] to the multiply-accumulates that it costs: counted from the shapes, not measured.
+//!
+//! Counted as in Lite Transformer (arXiv 2004.11886 §5): products of matrices and the weighted sums of attention and
+//! convolution. Not counted: norms, softmax, biases, activations, the rotation of feature maps and the look-up of
+//! embeddings. With D = `d_model`, F = `ffn_dim`, C = D/2, K and G the kernel's width and groups, V vocabularies:
+//!
+//! ```text
+//! subsample        2·(5·bins·2D) + 5·D·2D           a step is two halves of the first convolution, one of the second
+//! feed-forward     2·D·F
+//! convolution      C·2C + [C·G·K if dynamic] + C·K + C·C
+//! attention        of width A: add a key, ask with a query
+//!   linear kinds   add 2·A² + φ(A) + A·Dφ           ask 2·A² + φ(A) + A·Dφ + (A/d)·Dφ
+//!   softmax        add 0                            ask 4·A² + 2·H·T·A
+//! encoder step     subsample + layers·(add + ask of C + convolution + feed-forward) + D·V_source, and what it adds to
+//!                  the decoder's memory: decoder layers·(add of D)
+//! token            layers·(add + ask of C + convolution + ask of D + feed-forward) + D·V_target
+//! ```
+//!
+//! φ(A) is 0, for leap (A/d)·(d·d/4 + d/4). A softmax over T inputs of width A with H = A/d heads moves the keys' and
+//! values' projections to the query: four projections 4·A², scores and mixing 2·H·T·A.
+//! Invariant: the terms without T, φ-sums and kernels are the sizes of the weight matrices; a test holds them to that.
+
+use serde::Serialize;
+
+use super::config::{AttentionKind, ConvKind, ModelConfig};
+
+/// Taps and stride of the subsampler's convolutions.
+const SUBSAMPLE_TAPS: usize = 5;
+
+/// Multiply-accumulates of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Macs {
+    /// To encode one second of audio, at `frames_per_second`.
+    pub per_audio_second: usize,
+    /// To encode one encoder step.
+    pub per_encoder_step: usize,
+    /// To decode one token.
+    pub per_token: usize,
+}
+
+/// Counts; softmax attentions look back on `memory_steps` encoder steps and `memory_tokens` tokens, on which the
+/// linear kinds do not depend.
+pub fn macs(config: &ModelConfig, frames_per_second: usize, memory_steps: usize, memory_tokens: usize) -> Macs {
+    let (d_model, half) = (config.d_model, config.d_model / 2);
+    let ffn = 2 * d_model * config.ffn_dim;
+    let encoder_layers: usize = (0..config.encoder_layers)
+        .map(|layer| {
+            let attention = Attention::new(config.encoder_self, half, config);
+            attention.add() + attention.ask(memory_steps) + convolution(config, layer) + ffn
+        })
+        .sum();
+    let cross = Attention::new(config.decoder_cross, d_model, config);
+    let subsample = 2 * SUBSAMPLE_TAPS * config.num_mel_bins * 2 * d_model + SUBSAMPLE_TAPS * d_model * 2 * d_model;
+    let per_encoder_step =
+        subsample + encoder_layers + d_model * config.source_vocab + config.decoder_layers * cross.add();
+    let decoder_layers: usize = (0..config.decoder_layers)
+        .map(|layer| {
+            let attention = Attention::new(config.decoder_self, half, config);
+            let near = attention.add() + attention.ask(memory_tokens) + convolution(config, layer);
+            near + cross.ask(memory_steps) + ffn
+        })
+        .sum();
+    Macs {
+        per_audio_second: per_encoder_step * frames_per_second / ModelConfig::FRAMES_PER_STEP,
+        per_encoder_step,
+        per_token: decoder_layers + d_model * config.target_vocab,
+    }
+}
+
+/// One attention of `width` channels.
+struct Attention {
+    width: usize,
+    heads: usize,
+    head_dim: usize,
+    /// None for softmax.
+    feature_dim: Option<usize>,
+    /// The network that reads a proportion off a vector, for all heads.
+    proportion: usize,
+}
+
+impl Attention {
+    fn new(kind: AttentionKind, width: usize, config: &ModelConfig) -> Self {
+        let (head_dim, heads) = (config.head_dim, width / config.head_dim);
+        let proportion = if kind == AttentionKind::Leap { heads * (head_dim * head_dim / 4 + head_dim / 4) } else { 0 };
+        Self { width, heads, head_dim, feature_dim: kind.feature_dim(head_dim), proportion }
+    }
+
+    fn add(&self) -> usize {
+        self.feature_dim
+            .map_or(0, |features| 2 * self.width * self.width + self.proportion + self.heads * features * self.head_dim)
+    }
+
+    fn ask(&self, memory: usize) -> usize {
+        let projections = 2 * self.width * self.width;
+        match self.feature_dim {
+            Some(features) => projections + self.proportion + self.heads * features * (self.head_dim + 1),
+            None => 2 * projections + 2 * self.heads * memory * self.width,
+        }
+    }
+}
+
+fn convolution(config: &ModelConfig, layer: usize) -> usize {
+    let (channels, width) = (config.d_model / 2, config.kernel_width(layer));
+    let predicted = match config.convolution {
+        ConvKind::Dynamic => channels * config.conv_groups * width,
+        ConvKind::Lightweight => 0,
+    };
+    channels * 2 * channels + predicted + channels * width + channels * channels
+}
+
+/// The part of the network that a parameter belongs to, by its name: `decoder.layers.0.ffn.input.weight` is of
+/// `decoder feed-forward`.
+pub fn part_of(name: &str) -> String {
+    let mut words = name.split('.');
+    let side = words.next().unwrap_or_default();
+    let block = if name.contains("norm.") {
+        "norms"
+    } else if name.contains(".lsra.attention.") {
+        "self-attention"
+    } else if name.contains(".lsra.convolution.") {
+        "convolution"
+    } else if name.contains(".cross.") {
+        "cross-attention"
+    } else if name.contains(".ffn.") {
+        "feed-forward"
+    } else {
+        words.next().unwrap_or("other")
+    };
+    format!("{side} {block}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lite_steps_cost_what_the_formula_says() {
+        // D 8, heads of 4, relu everywhere, one layer a side, kernel 3: small enough to count by hand.
+        let config = ModelConfig {
+            num_mel_bins: 2,
+            d_model: 8,
+            ffn_dim: 10,
+            head_dim: 4,
+            encoder_layers: 1,
+            decoder_layers: 1,
+            encoder_self: AttentionKind::Relu,
+            decoder_self: AttentionKind::Relu,
+            decoder_cross: AttentionKind::Relu,
+            convolution: ConvKind::Lightweight,
+            kernel_widths: vec![3],
+            ..ModelConfig::tiny(6, 7)
+        };
+        let subsample = 2 * (5 * 2 * 16) + 5 * 8 * 16;
+        let attention = 4 * 16 + 4 * 4 + 4 * 5; // four projections, a sum, a look-up with its norm
+        let convolution = 4 * 8 + 4 * 3 + 4 * 4;
+        let ffn = 2 * 80;
+        let (cross_add, cross_ask) = (2 * 64 + 2 * 16, 2 * 64 + 2 * 20);
+        let step = subsample + attention + convolution + ffn + 8 * 6 + cross_add;
+        let token = attention + convolution + cross_ask + ffn + 8 * 7;
+        assert_eq!(
+            macs(&config, 100, 250, 30),
+            Macs { per_audio_second: 25 * step, per_encoder_step: step, per_token: token }
+        );
+    }
+
+    #[test]
+    fn only_softmax_pays_for_its_memory() {
+        for kind in AttentionKind::ALL {
+            let config = ModelConfig {
+                encoder_self: kind,
+                decoder_self: kind,
+                decoder_cross: kind,
+                ..ModelConfig::small(32, 4000)
+            };
+            let (short, long) = (macs(&config, 100, 100, 10), macs(&config, 100, 600, 60));
+            assert_eq!(short == long, kind != AttentionKind::Softmax, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_have_parts() {
+        let parts = [
+            ("decoder.layers.0.ffn.input.weight", "decoder feed-forward"),
+            ("encoder.layers.5.lsra.attention.query_proportion.hidden.bias", "encoder self-attention"),
+            ("encoder.layers.5.lsra_norm.weight", "encoder norms"),
+            ("encoder.norm.bias", "encoder norms"),
+            ("decoder.embedding", "decoder embedding"),
+            ("encoder.subsample.first.weight", "encoder subsample"),
+        ];
+        for (name, part) in parts {
+            assert_eq!(part_of(name), part);
+        }
+    }
+
+    /// Every weight matrix but the embedding is one product a step (the first convolution two, a proportion one a
+    /// head), and the embedding is the last product.
+    #[cfg(feature = "torch")]
+    #[test]
+    fn products_are_the_weight_matrices() {
+        use super::super::SpeechTranslator;
+        use tch::{Device, Kind, nn};
+
+        let config = ModelConfig { decoder_cross: AttentionKind::Leap, ..ModelConfig::tiny(11, 13) };
+        let store = nn::VarStore::new(Device::Cpu);
+        let _model = SpeechTranslator::new(&store.root(), &config, Kind::Float);
+        let (mut step, mut token) = (0, 0);
+        for (name, tensor) in store.variables() {
+            let heads = if name.contains(".cross.") { config.d_model } else { config.d_model / 2 } / config.head_dim;
+            let times = match name.as_str() {
+                _ if tensor.dim() != 2 => 0,
+                "encoder.subsample.first.weight" => 2,
+                _ if name.contains("_proportion.") => heads,
+                _ => 1,
+            };
+            let of_keys = name.contains(".cross.key") || name.contains(".cross.value");
+            let count = if name.starts_with("encoder.") || of_keys { &mut step } else { &mut token };
+            *count += times * tensor.numel();
+        }
+        // What has no weights: sums over features, and the convolutions' weighted sums.
+        let sums = |width: usize, heads_extra: usize| {
+            let features = 2 * config.head_dim;
+            (width / config.head_dim) * features * (config.head_dim + heads_extra)
+        };
+        let half = config.d_model / 2;
+        for layer in 0..config.encoder_layers {
+            step += sums(half, 0) + sums(half, 1) + half * config.kernel_width(layer);
+        }
+        for layer in 0..config.decoder_layers {
+            step += sums(config.d_model, 0);
+            token += sums(half, 0) + sums(half, 1) + half * config.kernel_width(layer) + sums(config.d_model, 1);
+        }
+        let counted = macs(&config, 100, 250, 30);
+        assert_eq!((counted.per_encoder_step, counted.per_token), (step, token));
+    }
+}
