@@ -7,8 +7,6 @@ set -euo pipefail
 data=$(realpath "$1") runs=$(realpath -m "$2") bundle=$(realpath -m "$3")
 cd "$(dirname "$0")/.."
 stages=${STAGES:-prepare text ctc joint export}
-# As the bundled model was trained: oneDNN without AMX.
-export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX512_CORE_BF16}
 cargo build --locked --release
 decalage() { "${CARGO_TARGET_DIR:-target}/release/decalage" "$@"; }
 

@@ -14,6 +14,8 @@
 //! eval/      translations and delays -> BLEU, chrF, WER, AL, LAAL, DAL, AP; SimulEval's instance log
 //! session/   one stream's state machine: samples and translator's answers in, requests and events out
 //! model/     the network: subsampler, segment-causal encoder, decoder, four attentions, state as a value
+//! plot/      curves -> PNG files
+//! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
 //! engine/    requests of sessions -> batched steps of the network
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
@@ -54,7 +56,7 @@
 //!
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
 //! `text` and `policy`; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
-//! `engine::torch` `model`; `train` all but `session`, `policy` and `engine`. `tests/tidy.rs` holds the table.
+//! `engine::torch` `model`; `train` all but `session`, `policy` and `engine`; `subtitles` `session`. `tests/tidy.rs` holds the table.
 //!
 //! ## Where this differs from what one might expect
 //!

@@ -94,9 +94,9 @@ pub(crate) struct Train {
     /// Train on the first CUDA device
     #[arg(long)]
     cuda: bool,
-    /// Matrix products in f32 instead of bf16
-    #[arg(long)]
-    f32: bool,
+    /// Kind of the matrix products: bf16 on a GPU and f32 on a CPU unless you say otherwise
+    #[arg(long, value_enum)]
+    products: Option<Products>,
     /// Updates between measurements
     #[arg(long, default_value_t = 500)]
     eval_every: u64,
@@ -106,6 +106,12 @@ pub(crate) struct Train {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Products {
+    F32,
+    Bf16,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -152,7 +158,7 @@ impl Train {
             threads: self.threads,
             loaders: self.loaders,
             cuda: self.cuda,
-            bf16: !self.f32,
+            bf16: self.products.map_or(self.cuda, |products| products == Products::Bf16),
             eval_every: self.eval_every,
             save_minutes: self.save_minutes,
             seed: self.seed,
