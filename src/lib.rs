@@ -15,7 +15,9 @@
 //! session/   one stream's state machine: samples and translator's answers in, requests and events out
 //! model/     the network: subsampler, segment-causal encoder, decoder, four attentions, state as a value
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
-//! engine/    requests of sessions -> batched steps of the network
+//! engine/    requests of sessions -> batched steps of the network; a recording driven on one thread
+//! subtitles.rs  committed words -> srt and vtt
+//! plot/      curves -> PNG files with labelled axes
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
 //! main.rs    the program
@@ -54,7 +56,8 @@
 //!
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
 //! `text` and `policy`; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
-//! `engine::torch` `model`; `train` all but `session`, `policy` and `engine`. `tests/tidy.rs` holds the table.
+//! `engine::torch` `model`; `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
+//! `tests/tidy.rs` holds the table.
 //!
 //! ## Where this differs from what one might expect
 //!
