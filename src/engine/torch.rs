@@ -157,10 +157,7 @@ impl Translator for TorchTranslator {
         let allowed = self.masks.select(0, row(Allowed::ALL));
         let vocabulary = Vocabulary { begin: i64::from(BOS), end: i64::from(EOS), allowed: &allowed };
         let best = tch::no_grad(|| self.model.search(&job.state, &vocabulary, job.beam_size, job.max_tokens));
-        Ok(Searched {
-            tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
-            score: best.score as f32,
-        })
+        Ok(Searched { tokens: best.tokens.into_iter().map(|token| token as u32).collect(), score: best.score as f32 })
     }
 
     fn state_to_bytes(&self, state: &State) -> Result<Vec<u8>, TranslatorError> {

@@ -34,7 +34,13 @@ pub struct Vocabulary<'a> {
 impl SpeechTranslator {
     /// The best translation found with `beam_size` hypotheses (at least 1) of at most `max_tokens` tokens; empty if
     /// the best translation is nothing. The utterance must have heard at least one segment.
-    pub fn search(&self, state: &State, vocabulary: &Vocabulary<'_>, beam_size: usize, max_tokens: usize) -> Hypothesis {
+    pub fn search(
+        &self,
+        state: &State,
+        vocabulary: &Vocabulary<'_>,
+        beam_size: usize,
+        max_tokens: usize,
+    ) -> Hypothesis {
         let beam_size = beam_size.max(1);
         let mut state = state.shallow();
         let mut alive = vec![Hypothesis { tokens: Vec::new(), score: 0.0 }];

@@ -175,10 +175,10 @@ impl ModelConfig {
             ("conv_groups", self.conv_groups),
         ];
         for (key, value) in positive {
-            ensure(value >= 1 && value <= 65_536, key, value, "1 to 65536")?;
+            ensure((1..=65_536).contains(&value), key, value, "1 to 65536")?;
         }
         let unit = 2 * self.head_dim;
-        ensure(self.head_dim % 4 == 0, "head_dim", self.head_dim, "a multiple of 4")?;
+        ensure(self.head_dim.is_multiple_of(4), "head_dim", self.head_dim, "a multiple of 4")?;
         ensure(
             self.d_model > 0 && self.d_model <= 65_536 && self.d_model.is_multiple_of(unit),
             "d_model",
@@ -204,12 +204,7 @@ impl ModelConfig {
     }
 }
 
-fn ensure(
-    holds: bool,
-    key: &'static str,
-    value: impl ToString,
-    allowed: impl Into<String>,
-) -> Result<(), ConfigError> {
+fn ensure(holds: bool, key: &'static str, value: impl ToString, allowed: impl Into<String>) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError { key, value: value.to_string(), allowed: allowed.into() }) }
 }
 

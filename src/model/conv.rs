@@ -63,9 +63,7 @@ impl Convolution {
             Kernel::Dynamic(predict) => {
                 predict.forward(&gated).view([batch, steps, self.groups, self.kernel_width]).transpose(1, 2)
             }
-            Kernel::Static(weight) => {
-                weight.view([1, self.groups, 1, -1]).expand([batch, -1, steps, -1], false)
-            }
+            Kernel::Static(weight) => weight.view([1, self.groups, 1, -1]).expand([batch, -1, steps, -1], false),
         };
         let band = banded(&kernel.softmax(-1, Kind::Float)).to_kind(gated.kind()); // (B, G, T, K−1+T)
         let inputs = context.view([batch, context.size()[1], self.groups, -1]).transpose(1, 2); // (B, G, K−1+T, C/G)

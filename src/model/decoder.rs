@@ -59,14 +59,7 @@ impl Decoder {
                 lsra_norm: norm(&path / "lsra_norm"),
                 lsra: Lsra::new(&(&path / "lsra"), config.decoder_self, index, clock, config, product),
                 cross_norm: norm(&path / "cross_norm"),
-                cross: Attention::new(
-                    &(&path / "cross"),
-                    config.decoder_cross,
-                    width,
-                    cross_clocks,
-                    config,
-                    product,
-                ),
+                cross: Attention::new(&(&path / "cross"), config.decoder_cross, width, cross_clocks, config, product),
                 ffn_norm: norm(&path / "ffn_norm"),
                 ffn: FeedForward::new(&(&path / "ffn"), width, config.ffn_dim, product),
             }

@@ -108,8 +108,7 @@ impl SpeechEncoder {
             .divide_scalar_mode(ModelConfig::FRAMES_PER_STEP as i64, "floor");
         let steps = x.size()[1];
         let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
-        let segment_end =
-            (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
+        let segment_end = (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
         let visible = Visible::new(segment_end.minimum(&num_steps.unsqueeze(-1)), steps);
         let x = x + sinusoids(&index, self.width);
         (self.stack.forward(x, &visible, form, train), num_steps)

@@ -27,6 +27,8 @@ mod lsra;
 mod state;
 #[cfg(feature = "torch")]
 mod subsample;
+#[cfg(all(test, feature = "torch"))]
+mod tests;
 #[cfg(feature = "torch")]
 mod translator;
 #[cfg(feature = "torch")]

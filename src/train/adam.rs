@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 /// All parameters of a model in one vector, in the order of their names.
 #[derive(Debug)]
@@ -156,13 +156,5 @@ impl Adam {
             let _ = self.average.lerp_(&parameters.values, rate);
         }
         norm
-    }
-
-    pub(crate) fn to_device(&self, device: Device) -> Self {
-        Self {
-            first: self.first.to_device(device),
-            second: self.second.to_device(device),
-            average: self.average.to_device(device),
-        }
     }
 }

@@ -120,8 +120,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
 }
 
 fn parse<'a>(path: &Path, data: &'a [u8]) -> Result<SafeTensors<'a>, TrainError> {
-    SafeTensors::deserialize(data)
-        .map_err(|e| TrainError::Checkpoint { path: path.into(), message: e.to_string() })
+    SafeTensors::deserialize(data).map_err(|e| TrainError::Checkpoint { path: path.into(), message: e.to_string() })
 }
 
 fn tensor(path: &Path, file: &SafeTensors<'_>, name: &str) -> Result<Tensor, TrainError> {

@@ -10,11 +10,11 @@ use std::thread;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
+use super::TrainError;
 use super::audio::Clips;
 use super::batch::{Batch, Item};
 use super::manifest::Example;
 use super::options::{Task, TrainOptions};
-use super::TrainError;
 use crate::bundle::Assets;
 use crate::model::ModelConfig;
 use crate::text::normalize_source;

@@ -41,9 +41,9 @@ pub fn read_manifest(path: &Path) -> Result<Vec<Example>, TrainError> {
             let message = format!("{} columns, allowed: {} or more", fields.len(), german + 1);
             return Err(TrainError::row(path, index + 2, message));
         }
-        let length: f64 = fields[seconds]
-            .parse()
-            .map_err(|_| TrainError::row(path, index + 2, format!("seconds is {:?}, allowed: a number", fields[seconds])))?;
+        let length: f64 = fields[seconds].parse().map_err(|_| {
+            TrainError::row(path, index + 2, format!("seconds is {:?}, allowed: a number", fields[seconds]))
+        })?;
         examples.push(Example {
             id: fields[id].to_owned(),
             audio: Some(folder.join(fields[audio])),
@@ -104,7 +104,9 @@ mod tests {
         let text = "id\taudio\tspeaker\tseconds\tenglish\tgerman\na\ta.flac\ts\tlong\tHi.\tHallo!\n";
         let error = read_manifest(&file("seconds.tsv", text)).unwrap_err().to_string();
         assert!(error.ends_with("line 2: seconds is \"long\", allowed: a number"), "{error}");
-        assert!(read_manifest(&file("header.tsv", "id\taudio\n")).unwrap_err().to_string().contains("no column `seconds`"));
+        assert!(
+            read_manifest(&file("header.tsv", "id\taudio\n")).unwrap_err().to_string().contains("no column `seconds`")
+        );
     }
 
     #[test]

@@ -158,9 +158,7 @@ impl Attention {
             (AttentionState::Memory { inputs, lengths }, _) => {
                 softmax::read(&q, inputs, lengths, &self.key.weight, &self.value.weight)
             }
-            (AttentionState::Sums { s, z }, Some(map)) => {
-                linear::read(&map.queries(&q, positions), s, z, self.epsilon)
-            }
+            (AttentionState::Sums { s, z }, Some(map)) => linear::read(&map.queries(&q, positions), s, z, self.epsilon),
             (AttentionState::Sums { .. }, None) => unreachable!("`init` makes sums for linear kinds only"),
         };
         self.output.forward(&self.join(&y))

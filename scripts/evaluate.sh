@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Scores a bundle on every test set: a table on stdout; scores, plots and SimulEval logs in OUT, one folder a set.
+#
+# usage: scripts/evaluate.sh EVAL OUT [BUNDLE]       EVAL: the folder of test-*.tsv that scripts/corpus/real.py makes
+set -euo pipefail
+eval=$(realpath "$1") out=$(realpath -m "$2") bundle=$(realpath "${3:-$(dirname "$0")/../models/en-de-small}")
+cd "$(dirname "$0")/.."
+cargo build --locked --release
+for manifest in "$eval"/test-*.tsv; do
+    set=$(basename "$manifest" .tsv)
+    [[ $set == *.segments ]] && continue # times of sentences within passages, not a manifest
+    echo "== $set"
+    mkdir -p "$out/$set"
+    "${CARGO_TARGET_DIR:-target}/release/decalage" evaluate --manifest "$manifest" --bundle "$bundle" \
+        --k "${K:-1,3,5,7,inf}" --json "$out/$set/scores.json" --out "$out/$set"
+done

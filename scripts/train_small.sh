@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Trains models/en-de-small: prepare, then text -> ctc -> joint -> export. Run it again to go on after an interruption.
+#
+# usage: scripts/train_small.sh DATA RUNS BUNDLE      DATA as scripts/corpus/generate makes it; `text` and `ctc` do not
+#        depend on each other, so two machines (or THREADS=1 twice) can share the work: STAGES="prepare ctc" ...
+set -euo pipefail
+data=$(realpath "$1") runs=$(realpath -m "$2") bundle=$(realpath -m "$3")
+cd "$(dirname "$0")/.."
+stages=${STAGES:-prepare text ctc joint export}
+# As the bundled model was trained: oneDNN without AMX.
+export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX512_CORE_BF16}
+cargo build --locked --release
+decalage() { "${CARGO_TARGET_DIR:-target}/release/decalage" "$@"; }
+
+# The last 200 clips of hibari-0 are held out.
+split() {
+    head -n -200 "$data/corpus/hibari-0.tsv" > "$data/corpus/hibari-0-train.tsv"
+    { head -n 1 "$data/corpus/hibari-0.tsv"; tail -n 200 "$data/corpus/hibari-0.tsv"; } > "$data/corpus/hibari-0-dev.tsv"
+}
+
+clips=(
+    --data "$data/corpus/hibari-0-train.tsv" --data "$data/corpus/hibari-1.tsv"
+    --data "$data/corpus/librispeech-train-clean-5.tsv=0.6" --data "$data/corpus/ljspeech-part.tsv"
+    --data "$data/corpus/speechocean762-train.tsv=0.5" --data "$data/corpus/flite-0.tsv=0.6"
+    --data "$data/corpus/pico-0.tsv"
+)
+varied=(--join 0.1 --speed 0.4 --noise 0.25 --room 0.15 --noise-dir "$data/noise" --room-dir "$data/rooms")
+common=(--assets "$runs/assets" --threads "${THREADS:-2}" --eval-every 500 --save-minutes 4)
+
+for stage in $stages; do
+    case $stage in
+    prepare)
+        split
+        [ -e "$runs/assets/config.json" ] || decalage prepare --text "$data/text/train.tsv" --size small \
+            --manifest "$data/corpus/hibari-0-train.tsv" --manifest "$data/corpus/librispeech-train-clean-5.tsv" \
+            --out "$runs/assets"
+        ;;
+    text)
+        decalage train --task text "${common[@]}" --data "$data/text/train.tsv" --dev "$data/text/dev.tsv" \
+            --out "$runs/text" --updates 3000 --decay 1000 --batch 1800 --rate 2e-3 --warmup 300 --join 0.15
+        ;;
+    ctc)
+        decalage train --task ctc "${common[@]}" "${clips[@]}" "${varied[@]}" --dev "$data/corpus/hibari-0-dev.tsv" \
+            --out "$runs/ctc" --updates 4500 --decay 900 --batch 42 --rate 2e-3 --warmup 400
+        ;;
+    joint)
+        decalage train --task joint "${common[@]}" "${clips[@]}" "${varied[@]}" --dev "$data/corpus/hibari-0-dev.tsv" \
+            --init "$runs/text/checkpoint.safetensors" --init "$runs/ctc/checkpoint.safetensors" \
+            --out "$runs/joint" --updates 4500 --decay 1500 --batch 42 --rate 1e-3 --warmup 200
+        ;;
+    export)
+        decalage export --checkpoint "$runs/joint/checkpoint.safetensors" --assets "$runs/assets" --out "$bundle"
+        ;;
+    *)
+        echo "unknown stage $stage, allowed: prepare text ctc joint export" >&2
+        exit 2
+        ;;
+    esac
+done

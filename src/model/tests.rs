@@ -1,0 +1,258 @@
+//! What holds the network's forms together: whole = steps, quadratic = linear, one = many, for every kind of attention.
+
+use tch::{Device, Kind, Tensor, nn};
+
+use super::attention::{Attention, Form, Visible};
+use super::*;
+
+/// Relative tolerance in f32 (model.md §4).
+const TOLERANCE: f64 = 1e-5;
+
+fn config(kind: AttentionKind) -> ModelConfig {
+    ModelConfig {
+        encoder_self: kind,
+        decoder_self: kind,
+        decoder_cross: kind,
+        dropout: 0.0,
+        ..ModelConfig::tiny(20, 30)
+    }
+}
+
+fn build(config: &ModelConfig) -> (nn::VarStore, SpeechTranslator) {
+    tch::manual_seed(7);
+    let store = nn::VarStore::new(Device::Cpu);
+    let model = SpeechTranslator::new(&store.root(), config, Kind::Float);
+    (store, model)
+}
+
+fn random(size: &[i64]) -> Tensor {
+    Tensor::randn(size, (Kind::Float, Device::Cpu))
+}
+
+#[track_caller]
+fn assert_close(found: &Tensor, expected: &Tensor, what: &str) {
+    assert_eq!(found.size(), expected.size(), "{what}: shapes");
+    let difference = (found - expected).abs().max().double_value(&[]);
+    let scale = expected.abs().max().double_value(&[]).max(1.0);
+    assert!(difference <= TOLERANCE * scale, "{what}: off by {difference:e} at a scale of {scale:.3}");
+}
+
+/// Encodes and decodes one utterance step by step: encoder outputs are checked through what the decoder says.
+fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usize) -> (Tensor, Tensor) {
+    let length = model.config().steps_per_segment * ModelConfig::FRAMES_PER_STEP;
+    let count = frames.size()[1] as usize;
+    let mut state = model.init();
+    let (mut labels, mut scores, mut said) = (Vec::new(), Vec::new(), 0);
+    for start in (0..count).step_by(length) {
+        let size = length.min(count - start);
+        let padded = frames.narrow(1, start as i64, size as i64).constant_pad_nd([0, 0, 0, (length - size) as i64]);
+        let (next, log_probs) = model.encode_step(&[&state], &padded, &[size]);
+        state = next.into_iter().next().unwrap();
+        labels.push(log_probs.narrow(1, 0, size.div_ceil(4) as i64));
+        let (segments, last) = (start / length + 1, start + size == count);
+        while said < tokens.len() && (last || segments >= lag + said) {
+            let (next, log_probs) = model.decode_step(&[&state], &tokens[said..=said]);
+            state = next.into_iter().next().unwrap();
+            scores.push(log_probs);
+            said += 1;
+        }
+    }
+    (Tensor::cat(&labels, 1), Tensor::stack(&scores, 1))
+}
+
+#[test]
+fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
+    for kind in AttentionKind::ALL {
+        for convolution in [ConvKind::Dynamic, ConvKind::Lightweight] {
+            let (_store, model) = build(&ModelConfig { convolution, ..config(kind) });
+            for (count, lag) in [(1, 1), (32, 1), (33, 2), (127, 3), (160, 1), (205, 100)] {
+                let what = format!("{kind:?} {convolution:?}, {count} frames, k = {lag}");
+                let frames = random(&[1, count, 80]);
+                let tokens: Vec<i64> = (0..7).map(|i| 4 + (i * 5) % 26).collect();
+                let whole = model.encode(&frames, &Tensor::from_slice(&[count]), false);
+                let steps = (count as usize).div_ceil(4);
+                let visible: Vec<i64> = (0..7).map(|i| ((lag + i) * 8).min(steps) as i64).collect();
+                let scores = model.decode(
+                    &Tensor::from_slice(&tokens).view([1, 7]),
+                    &whole,
+                    &Tensor::from_slice(&visible).view([1, 7]),
+                    false,
+                );
+                let (labels, stepped) = by_steps(&model, &frames, &tokens, lag);
+                assert_close(&labels, &model.ctc(&whole.steps), &format!("{what}: labels"));
+                assert_close(&stepped, &scores, &format!("{what}: scores"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_quadratic_form_equals_the_linear_one_for_every_kind() {
+    for kind in AttentionKind::ALL {
+        tch::manual_seed(3);
+        let store = nn::VarStore::new(Device::Cpu);
+        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), Kind::Float);
+        for (queries, keys) in [(1, 1), (9, 40), (31, 7)] {
+            let (x, memory) = (random(&[3, queries, 32]), random(&[3, keys, 32]));
+            let counts = Tensor::randint_low(1, keys + 1, [3, queries], (Kind::Int64, Device::Cpu));
+            let visible = Visible::new(counts, keys);
+            let quadratic = attention.forward(&x, &memory, &visible, Form::Quadratic);
+            let linear = attention.forward(&x, &memory, &visible, Form::Linear);
+            assert_close(&linear, &quadratic, &format!("{kind:?}, {queries} × {keys}"));
+        }
+    }
+}
+
+#[test]
+fn absorbing_in_any_pieces_equals_the_whole_for_every_kind() {
+    for kind in AttentionKind::ALL {
+        tch::manual_seed(4);
+        let store = nn::VarStore::new(Device::Cpu);
+        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), Kind::Float);
+        let (x, memory) = (random(&[2, 5, 32]), random(&[2, 23, 32]));
+        let visible = Visible::new(Tensor::full([2, 5], 23, (Kind::Int64, Device::Cpu)), 23);
+        let expected = attention.forward(&x, &memory, &visible, Form::Quadratic);
+        for pieces in [vec![23], vec![1; 23], vec![8, 8, 7], vec![3, 17, 1, 2]] {
+            let mut state = attention.init(2, Device::Cpu);
+            let mut start = 0;
+            for piece in pieces {
+                let positions = Tensor::arange_start(start, start + piece, (Kind::Int64, Device::Cpu));
+                let valid = Tensor::full([2], piece, (Kind::Int64, Device::Cpu));
+                let keys = memory.narrow(1, start, piece);
+                state = attention.absorb(&state, &keys, &positions.expand([2, piece], false), &valid);
+                start += piece;
+            }
+            let positions = Tensor::arange(5, (Kind::Int64, Device::Cpu)).expand([2, 5], false);
+            assert_close(&attention.read(&state, &x, &positions), &expected, &format!("{kind:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_many_equals_many_of_one() {
+    for kind in AttentionKind::ALL {
+        let (_store, model) = build(&config(kind));
+        let counts = [150i64, 9, 64];
+        let clips: Vec<Tensor> = counts.iter().map(|&n| random(&[1, n, 80])).collect();
+        let tokens = Tensor::from_slice(&[1i64, 9, 17, 5]).view([1, 4]);
+        let padded: Vec<Tensor> = clips.iter().map(|c| c.constant_pad_nd([0, 0, 0, 150 - c.size()[1]])).collect();
+        let batch = model.encode(&Tensor::cat(&padded, 0), &Tensor::from_slice(&counts), false);
+        let all = batch.num_steps.unsqueeze(-1).expand([3, 4], false);
+        let together = model.decode(&tokens.expand([3, 4], false), &batch, &all, false);
+        for (row, clip) in clips.iter().enumerate() {
+            let one = model.encode(clip, &Tensor::from_slice(&counts[row..=row]), false);
+            let steps = one.steps.size()[1];
+            let same = batch.steps.narrow(0, row as i64, 1).narrow(1, 0, steps);
+            assert_close(&same, &one.steps, &format!("{kind:?}, row {row}: steps"));
+            let alone = model.decode(&tokens, &one, &one.num_steps.unsqueeze(-1).expand([1, 4], false), false);
+            assert_close(&together.narrow(0, row as i64, 1), &alone, &format!("{kind:?}, row {row}: scores"));
+        }
+    }
+}
+
+#[test]
+fn sessions_of_different_age_step_together_as_they_would_alone() {
+    for kind in AttentionKind::ALL {
+        let (_store, model) = build(&config(kind));
+        let segment = |seed| {
+            tch::manual_seed(seed);
+            random(&[1, 32, 80])
+        };
+        let young = model.init();
+        let (old, _) = model.encode_step(&[&model.init()], &segment(1), &[32]);
+        let (old, _) = model.encode_step(&[&old[0]], &segment(2), &[32]);
+        let (old, _) = model.decode_step(&[&old[0]], &[1]);
+        let frames = Tensor::cat(&[segment(3), segment(4)], 0);
+        let (both, labels) = model.encode_step(&[&young, &old[0]], &frames, &[32, 13]);
+        for (row, (state, frames, count)) in
+            [(&young, segment(3), 32), (&old[0], segment(4), 13)].into_iter().enumerate()
+        {
+            let (alone, own) = model.encode_step(&[state], &frames, &[count]);
+            let steps = count.div_ceil(4) as i64;
+            let shared = labels.narrow(0, row as i64, 1).narrow(1, 0, steps);
+            assert_close(&shared, &own.narrow(1, 0, steps), &format!("{kind:?}: labels of row {row}"));
+            let (_, expected) = model.decode_step(&[&alone[0]], &[5]);
+            let (_, found) = model.decode_step(&[&both[0], &both[1]], &[5, 5]);
+            assert_close(&found.narrow(0, row as i64, 1), &expected, &format!("{kind:?}: scores of row {row}"));
+            assert_eq!(both[row].num_bytes(), alone[0].num_bytes(), "{kind:?}: padding must not stay");
+        }
+    }
+}
+
+#[test]
+fn later_segments_change_nothing_that_was_encoded() {
+    for kind in AttentionKind::ALL {
+        let (_store, model) = build(&config(kind));
+        let (start, end) = (random(&[1, 64, 80]), random(&[1, 64, 80]));
+        let encode = |end: &Tensor| {
+            let whole = Tensor::cat(&[&start, end], 1);
+            model.encode(&whole, &Tensor::from_slice(&[128i64]), false).steps.narrow(1, 0, 16)
+        };
+        assert_eq!(encode(&end), encode(&(&end * -3.0)), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_state_survives_its_bytes_and_other_bytes_are_refused() {
+    for kind in AttentionKind::ALL {
+        let (_store, model) = build(&config(kind));
+        let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+        let (state, _) = model.decode_step(&[&state[0]], &[1]);
+        let bytes = state[0].to_bytes().unwrap();
+        let back = model.init().with_bytes(&bytes).unwrap();
+        let (_, expected) = model.decode_step(&[&state[0]], &[6]);
+        let (_, found) = model.decode_step(&[&back], &[6]);
+        assert_eq!(found, expected, "{kind:?}");
+
+        assert!(matches!(model.init().with_bytes(&bytes[..bytes.len() / 2]), Err(StateError::Damaged(_))));
+        assert!(matches!(model.init().with_bytes(b"nonsense"), Err(StateError::Damaged(_))));
+        let (_store, wider) = build(&ModelConfig { d_model: 64, ..config(kind) });
+        assert!(matches!(wider.init().with_bytes(&bytes), Err(StateError::Shape { .. })));
+    }
+}
+
+#[test]
+fn constant_state_for_linear_kinds() {
+    for kind in [AttentionKind::Relu, AttentionKind::Cosformer, AttentionKind::Leap] {
+        let (_store, model) = build(&config(kind));
+        let mut state = model.init();
+        let fresh = state.num_bytes();
+        for _ in 0..5 {
+            let (next, _) = model.encode_step(&[&state], &random(&[1, 32, 80]), &[32]);
+            state = next.into_iter().next().unwrap();
+            assert_eq!(state.num_bytes(), fresh, "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
+    let (_store, model) = build(&config(AttentionKind::Leap));
+    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+    let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
+    let vocabulary = Vocabulary { begin: 1, end: 2, allowed: &allowed };
+    let greedy = model.search(&state[0], &vocabulary, 1, 12);
+    let (mut current, mut token, mut said) = (state[0].clone(), 1, Vec::new());
+    while said.len() < 12 {
+        let (next, scores) = model.decode_step(&[&current], &[token]);
+        token = scores.argmax(-1, false).int64_value(&[0]);
+        if token == 2 {
+            break;
+        }
+        said.push(token);
+        current = next.into_iter().next().unwrap();
+    }
+    assert_eq!(greedy.tokens, said);
+    assert!(model.search(&state[0], &vocabulary, 1, 0).tokens.is_empty());
+    assert!(model.search(&state[0], &vocabulary, 8, 12).tokens.len() <= 12);
+}
+
+/// Guards the file format against innocent renames: names and shapes of the default kinds' parameters.
+#[test]
+fn parameter_names_and_shapes_are_the_golden_ones() {
+    let (store, _model) = build(&ModelConfig { decoder_cross: AttentionKind::Softmax, ..config(AttentionKind::Leap) });
+    let mut lines: Vec<String> = store.variables().iter().map(|(name, t)| format!("{name} {:?}", t.size())).collect();
+    lines.sort();
+    let golden = include_str!("../../tests/fixtures/model/parameters.txt");
+    assert_eq!(lines.join("\n"), golden.trim_end());
+}
