@@ -27,7 +27,7 @@ mod lsra;
 mod state;
 #[cfg(feature = "torch")]
 mod subsample;
-#[cfg(all(test, feature = "torch"))]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "torch")]
 mod translator;

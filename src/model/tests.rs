@@ -1,4 +1,5 @@
 //! What holds the network's forms together: whole = steps, quadratic = linear, one = many, for every kind of attention.
+#![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor, nn};
 
