@@ -1,6 +1,5 @@
 //! The built program from outside: a tiny bundle with random weights, clips in, text and exit codes out.
 #![cfg(feature = "torch")]
-#![allow(clippy::unwrap_used)]
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
 mod support;
