@@ -117,7 +117,7 @@ pub fn table(rows: &[Scores]) -> String {
             number(Some(row.rtf), 3),
         ]
     }));
-    let shown = lines.iter().map(|line| line.iter().map(|cell| format!("{cell:>8}")).collect::<String>() + "\n");
+    let shown = lines.iter().map(|line| line.iter().map(|cell| format!(" {cell:>7}")).collect::<String>() + "\n");
     shown.collect()
 }
 

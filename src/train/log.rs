@@ -79,3 +79,33 @@ fn curves(entries: &[Entry]) -> Vec<Curve> {
     }
     curves
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_are_drawn_beside_the_log() {
+        let folder = std::env::temp_dir().join(format!("decalage-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log.jsonl");
+        let mut log = Log::open(path.clone()).unwrap();
+        for update in 0..20 {
+            let loss = Some(9.0 - update as f64 / 4.0);
+            let (dev, ctc) = (update % 5 == 0, loss.filter(|_| update > 10));
+            let entry =
+                Entry { update, dev, cross_entropy: loss, ctc, rate: 1e-3, norm: 1.0, audio_hours: 0.0, hours: 0.0 };
+            log.write(&entry).unwrap();
+        }
+        let image = plot(&path).unwrap();
+        assert_eq!(image, folder.join("curves.png"));
+        assert_eq!(&std::fs::read(&image).unwrap()[1..4], b"PNG");
+        let names = |entries: &[Entry]| curves(entries).into_iter().map(|curve| curve.name).collect::<Vec<_>>();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let all = ["cross-entropy, training", "cross-entropy, held out", "CTC, training", "CTC, held out"];
+        assert_eq!(names(&entries), all);
+        assert_eq!(names(&entries[..10]), all[..2], "what was not measured has no curve");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
