@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let translator = TorchTranslator::load(&bundle, tch::Device::Cpu)?;
     let config = SessionConfig { policy: PolicyKind::WaitK { k: 3 }, ..SessionConfig::default() };
-    let mut session = Session::new(config, Arc::new(session_assets(bundle.assets)))?;
+    let mut session = Session::new(config, Arc::new(session_assets(&bundle.assets)))?;
     println!("minute   ms per s of audio   words   resident MiB");
     let mut cost = Vec::new();
     for minute in 1..=MINUTES {

@@ -17,7 +17,7 @@
 //! plot/      curves -> PNG files
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
-//! engine/    requests of sessions -> batched steps of the network
+//! engine/    requests of sessions -> batched steps of the network; a recording driven on one thread
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
 //! main.rs    the program
@@ -56,7 +56,8 @@
 //!
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
 //! `text` and `policy`; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
-//! `engine::torch` `model`; `train` all but `session`, `policy` and `engine`; `subtitles` `session`. `tests/tidy.rs` holds the table.
+//! `engine::torch` `model`; `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
+//! `tests/tidy.rs` holds the table.
 //!
 //! ## Where this differs from what one might expect
 //!

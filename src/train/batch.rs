@@ -30,6 +30,8 @@ pub(crate) struct Batch {
     pub(crate) items: Vec<Item>,
     /// The lag of this batch's wait-k mask; none sees the whole source.
     pub(crate) k: Option<u64>,
+    /// Seeds the dropout, so that a batch hears the same network whenever it comes.
+    pub(crate) seed: u64,
 }
 
 /// A batch as tensors.

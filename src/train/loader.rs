@@ -186,7 +186,8 @@ impl Source {
         });
         let items = items.collect::<Result<Vec<Item>, TrainError>>()?;
         let offline = self.options.task != Task::Joint || rng.random_bool(self.options.offline_share);
-        Ok(Batch { items, k: (!offline).then(|| rng.random_range(1..=self.options.max_k)) })
+        let k = (!offline).then(|| rng.random_range(1..=self.options.max_k));
+        Ok(Batch { items, k, seed: rng.random() })
     }
 
     /// One item of one or more examples. Without `rng` nothing is varied and the first translation is taken.

@@ -3,7 +3,8 @@
 //! The network, the filterbank and the tokenizers are those that serve; the masks are the serving schedule.
 //! Three stages (`pilot.md`'s order, also Di Gangi et al. 2019 and Bérard et al. 2018): `text` teaches the decoder German
 //! from sentence pairs, `ctc` teaches the encoder to spell what it hears, `joint` teaches them to work together.
-//! Invariant: a run is a function of its options, its files and its seed, whether or not it was interrupted.
+//! Invariant: a run is a function of its options, its files and its seed, whether or not it was interrupted. (With more
+//! than one replica dropout is the exception: libtorch has one random generator for all threads.)
 
 mod adam;
 mod audio;
@@ -17,6 +18,8 @@ mod options;
 mod replica;
 mod schedule;
 mod specaugment;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 use std::io;

@@ -106,8 +106,8 @@ impl Replica {
         let options = options.clone();
         thread::spawn(move || {
             tch::set_num_threads(1);
-            tch::manual_seed(options.seed as i64);
             while let Ok(batch) = inbox.recv() {
+                tch::manual_seed(batch.seed as i64);
                 let (loss, losses) = network.loss(&batch, &options, true);
                 loss.backward();
                 let flat = tch::no_grad(|| take_gradients(&network.store));

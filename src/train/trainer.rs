@@ -195,7 +195,7 @@ fn read(task: Task, path: &std::path::Path) -> Result<Vec<Example>, TrainError> 
 fn dev_batches(source: &Source, examples: &[Example]) -> Result<Vec<Batch>, TrainError> {
     let batch = |examples: &[Example]| {
         let items = examples.iter().map(|example| source.item(&[example], None));
-        Ok(Batch { items: items.collect::<Result<_, TrainError>>()?, k: None })
+        Ok(Batch { items: items.collect::<Result<_, TrainError>>()?, k: None, seed: 0 })
     };
     examples.chunks(DEV_BATCH).map(batch).collect()
 }
