@@ -55,6 +55,7 @@ enum Command {
 /// Runs the program; see [`EXIT_CODES`].
 pub(crate) fn run() -> ExitCode {
     tch::set_num_threads(1);
+    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).without_time().init();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Translate(command) => command.run(),

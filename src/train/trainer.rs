@@ -108,12 +108,8 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         progress.hours = before + started.elapsed().as_secs_f64() / 3600.0;
         if progress.update.is_multiple_of(LOG_EVERY) {
             let entry = progress.entry(&losses, rate, norm, false);
-            let speed = (progress.audio_hours - heard) / (progress.hours - before).max(1e-9);
-            bar.set_message(format!(
-                "ce {:.3}  ctc {:.3}  {speed:.0} audio h/h",
-                entry.cross_entropy.unwrap_or(f64::NAN),
-                entry.ctc.unwrap_or(f64::NAN),
-            ));
+            let hours = (progress.hours - before).max(1e-9);
+            bar.set_message(message(&entry, (progress.audio_hours - heard) / hours));
             log.write(&entry)?;
             losses = Losses::default();
         }
@@ -127,7 +123,7 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
             parameters.values.copy_(&trained);
             let entry = progress.entry(&measured, rate, norm, true);
             bar.suspend(|| {
-                tracing::info!(update = entry.update, ce = entry.cross_entropy, ctc = entry.ctc, "held-out");
+                tracing::info!("held out, after {} updates: {}", entry.update, message(&entry, 0.0));
             });
             log.write(&entry)?;
         }
@@ -208,9 +204,17 @@ fn measure(network: &Network, dev: &[Batch], options: &TrainOptions) -> Losses {
     sum
 }
 
+/// The losses that the stage has, and the throughput where there is audio.
+fn message(entry: &Entry, audio_hours_per_hour: f64) -> String {
+    let loss = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value:.3}"));
+    let speed = (audio_hours_per_hour > 0.0).then(|| format!("{audio_hours_per_hour:.0} h of audio an hour"));
+    let parts = [loss("cross-entropy", entry.cross_entropy), loss("ctc", entry.ctc), speed];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn bar(total: u64, done: u64) -> ProgressBar {
     let bar = ProgressBar::new(total).with_position(done);
-    let template = "{bar:30} {pos}/{len} updates  {msg}  {elapsed} elapsed, {eta} left";
+    let template = "{bar:30} {pos}/{len} updates: {msg}; {elapsed} elapsed, {eta} left";
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();
     bar
