@@ -43,7 +43,7 @@ for stage in $stages; do
         ;;
     joint)
         decalage train --task joint "${common[@]}" "${clips[@]}" "${varied[@]}" --dev "$data/corpus/hibari-0-dev.tsv" \
-            --init "$runs/text/checkpoint.safetensors" --init "$runs/ctc/checkpoint.safetensors" \
+            --init decoder="$runs/text/checkpoint.safetensors" --init encoder="$runs/ctc/checkpoint.safetensors" \
             --out "$runs/joint" --updates 4500 --decay 1500 --batch 42 --rate 1e-3 --warmup 200
         ;;
     export)

@@ -51,7 +51,7 @@ stage text 60 "${pairs[@]}" # resumes: had it begun again, the log would count f
 falls text cross_entropy 60
 stage ctc 60 "${clips[@]}"
 falls ctc ctc 60
-stage joint 60 "${clips[@]}" --init "$out/text/checkpoint.safetensors" --init "$out/ctc/checkpoint.safetensors"
+stage joint 60 "${clips[@]}" --init decoder="$out/text/checkpoint.safetensors" --init encoder="$out/ctc/checkpoint.safetensors"
 falls joint cross_entropy 60
 
 # What was trained can be served.

@@ -22,9 +22,9 @@ pub(crate) struct Train {
     /// Manifest or pairs to measure on
     #[arg(long, value_name = "TSV")]
     dev: Option<PathBuf>,
-    /// Checkpoints or weights to start from; each gives what it has, later ones win
-    #[arg(long, value_name = "FILE")]
-    init: Vec<PathBuf>,
+    /// Checkpoints or weights to start from; PART is `encoder` or `decoder`, all that fits if left out; later ones win
+    #[arg(long, value_name = "[PART=]FILE", value_parser = part)]
+    init: Vec<(String, PathBuf)>,
     /// Folder for checkpoint, log and plot
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -164,6 +164,14 @@ impl Train {
             seed: self.seed,
         };
         Ok(train(assets, &options)?)
+    }
+}
+
+fn part(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        None => Ok((String::new(), text.into())),
+        Some((part @ ("encoder" | "decoder"), path)) => Ok((format!("{part}."), path.into())),
+        Some((part, _)) => Err(format!("part is {part:?}, allowed: encoder, decoder")),
     }
 }
 

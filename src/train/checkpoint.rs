@@ -68,15 +68,20 @@ pub(crate) fn resume(
     Ok(header.metadata().clone().unwrap_or_default())
 }
 
-/// Copies the averaged parameters of a checkpoint that have the same name and shape here; returns how many.
-pub(crate) fn init(path: &Path, parameters: &mut Parameters) -> Result<usize, TrainError> {
+/// Copies the averaged parameters of a checkpoint whose names begin with `part`; returns how many. Those that have
+/// another shape here, or are not here at all, are left out.
+pub(crate) fn init(path: &Path, part: &str, parameters: &mut Parameters) -> Result<usize, TrainError> {
     let averaged = average_weights(path)?;
     let mut loaded = 0;
-    for entry in &parameters.entries {
+    for entry in parameters.entries.iter().filter(|entry| entry.name.starts_with(part)) {
         if let Some((_, tensor)) = averaged.iter().find(|(name, t)| *name == entry.name && t.size() == entry.shape) {
             entry.view(&parameters.values).copy_(tensor);
             loaded += 1;
         }
+    }
+    if loaded == 0 {
+        let message = format!("no parameter named {part}… that fits this model");
+        return Err(TrainError::Checkpoint { path: path.into(), message });
     }
     Ok(loaded)
 }

@@ -49,8 +49,9 @@ pub struct TrainOptions {
     pub data: Vec<(PathBuf, f64)>,
     /// Manifest or pairs to measure on; none of it is trained on.
     pub dev: Option<PathBuf>,
-    /// Checkpoints to start from: each gives the parameters that it has, later ones win.
-    pub init: Vec<PathBuf>,
+    /// Checkpoints or weights to start from, and the part to take of each: `encoder`, `decoder`, or nothing for all that
+    /// fits. Every checkpoint has all parts, but a stage trains only some of them. Later ones win.
+    pub init: Vec<(String, PathBuf)>,
     /// Folder of `checkpoint.safetensors`, `log.jsonl`, `curves.png`. A checkpoint there is resumed.
     pub out: PathBuf,
     /// Learning rate over time.

@@ -147,9 +147,8 @@ fn a_checkpoint_of_another_task_is_refused_but_may_be_started_from() {
     let out = scratch.0.join("text");
     train(assets(), &options(Task::Text, pairs(&scratch), out.clone())).unwrap();
     let manifest = Path::new(SPEECH).join("train.tsv");
-    // The text stage has no worn-in speech encoder, but it has one; the joint stage lacks nothing.
     let joint = TrainOptions {
-        init: vec![out.join("checkpoint.safetensors")],
+        init: vec![("decoder.".to_owned(), out.join("checkpoint.safetensors"))],
         schedule: Schedule { peak: 1e-3, warmup: 0, decay: 0, total: 1 },
         ..options(Task::Joint, manifest, scratch.0.join("joint"))
     };

@@ -43,9 +43,9 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         progress = Progress::from_metadata(&checkpoint::resume(&path, &mut parameters, &mut adam)?);
         tracing::info!(update = progress.update, "resuming {}", path.display());
     } else {
-        for path in &options.init {
-            let loaded = checkpoint::init(path, &mut parameters)?;
-            tracing::info!(loaded, of = parameters.entries.len(), "initialised from {}", path.display());
+        for (part, path) in &options.init {
+            let loaded = checkpoint::init(path, part, &mut parameters)?;
+            tracing::info!("{loaded} of {} parameters from {}", parameters.entries.len(), path.display());
         }
         adam = Adam::new(&parameters);
     }
