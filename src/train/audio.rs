@@ -17,6 +17,7 @@ use super::options::Augmentation;
 use crate::audio::{AudioReader, Limits, resample::Resampler};
 use crate::bundle::Assets;
 use crate::features::{Cmvn, CmvnAccumulator, FbankConfig, fbank};
+use crate::model::ModelConfig;
 
 /// Samples a second of everything decoded.
 const SAMPLE_RATE_HZ: f64 = 16_000.0;
@@ -47,13 +48,13 @@ impl Clips {
             Some(rng) => (self.vary(&clips, rng)?, Some(rng)),
         };
         let config = &self.assets.config.features;
-        let mut frames = fbank(config, &samples).map_err(|e| TrainError::NoExamples(e.to_string()))?;
+        let mut frames = fbank(config, &samples)?;
         if frames.is_empty() {
             frames = vec![0.0; config.num_mel_bins]; // shorter than a window: one mean frame keeps the row alive
         } else {
             self.assets.cmvn.apply(&mut frames);
         }
-        let longest = self.assets.config.model.max_utterance_steps() * crate::model::ModelConfig::FRAMES_PER_STEP;
+        let longest = self.assets.config.model.max_utterance_steps() * ModelConfig::FRAMES_PER_STEP;
         frames.truncate(longest * config.num_mel_bins);
         if let (Some(rng), Some(specaugment)) = (rng, &self.augmentation.specaugment) {
             specaugment.apply(&mut frames, config.num_mel_bins, rng);
@@ -114,10 +115,9 @@ fn decode(path: &Path) -> Result<Vec<f32>, TrainError> {
 }
 
 fn change_speed(samples: &[f32], speed: f64, out: &mut Vec<f32>) -> Result<(), TrainError> {
-    let wrong = |e: crate::audio::AudioError| TrainError::NoExamples(e.to_string());
-    let mut resampler = Resampler::with_ratio(1.0 / speed).map_err(wrong)?;
-    resampler.push(samples, out).map_err(wrong)?;
-    resampler.finish(out).map_err(wrong)
+    let mut resampler = Resampler::with_ratio(1.0 / speed)?;
+    resampler.push(samples, out)?;
+    Ok(resampler.finish(out)?)
 }
 
 /// Adds a random stretch of noise, repeated as needed, at a random ratio to the samples' mean power.
@@ -167,9 +167,9 @@ pub fn cmvn(manifests: &[PathBuf], config: &FbankConfig, count: usize) -> Result
     let mut sum = CmvnAccumulator::new(config.num_mel_bins);
     let drawn = examples.choose_multiple(&mut SmallRng::seed_from_u64(0), count);
     for path in drawn.filter_map(|example| example.audio.as_deref()) {
-        sum.accept(&fbank(config, &decode(path)?).map_err(|e| TrainError::NoExamples(e.to_string()))?);
+        sum.accept(&fbank(config, &decode(path)?)?);
     }
-    sum.finish().map_err(|e| TrainError::NoExamples(e.to_string()))
+    Ok(sum.finish()?)
 }
 
 /// The files of a folder, sorted, so that a seed always draws the same ones.

@@ -192,7 +192,6 @@ impl Source {
 
     /// One item of one or more examples. Without `rng` nothing is varied and the first translation is taken.
     pub(crate) fn item(&self, examples: &[&Example], mut rng: Option<&mut SmallRng>) -> Result<Item, TrainError> {
-        let text = |e: crate::text::TextError| TrainError::NoExamples(e.to_string());
         let mut item = Item::default();
         let mut english = Vec::new();
         let mut german = Vec::new();
@@ -201,8 +200,8 @@ impl Source {
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));
             german.extend(example.german.get(choice).map(String::as_str));
         }
-        item.labels = self.assets.source.encode(&english.join(" ")).map_err(text)?;
-        item.tokens = self.assets.target.encode(&german.join(" ")).map_err(text)?;
+        item.labels = self.assets.source.encode(&english.join(" "))?;
+        item.tokens = self.assets.target.encode(&german.join(" "))?;
         item.tokens.truncate(self.assets.config.model.max_target_tokens - 1);
         let mut word = 0;
         for &token in &item.tokens {

@@ -27,6 +27,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::audio::AudioError;
+use crate::features::FeatureError;
+use crate::text::TextError;
+
 pub use audio::{cmvn, files_in};
 pub use checkpoint::average_weights;
 pub use log::{Entry, plot};
@@ -73,6 +77,15 @@ pub enum TrainError {
         /// What does not fit.
         message: String,
     },
+    /// A sentence could not be encoded.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// Frames could not be computed.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// A clip's speed could not be changed.
+    #[error(transparent)]
+    Resample(#[from] AudioError),
     /// There is nothing to train on.
     #[error("no usable example: {0}")]
     NoExamples(String),
