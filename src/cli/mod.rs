@@ -9,7 +9,7 @@ mod train;
 mod translate;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -55,7 +55,12 @@ enum Command {
 /// Runs the program; see [`EXIT_CODES`].
 pub(crate) fn run() -> ExitCode {
     tch::set_num_threads(1);
-    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Translate(command) => command.run(),
