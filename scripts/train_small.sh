@@ -2,7 +2,7 @@
 # Trains models/en-de-small: prepare, then text -> ctc -> joint -> export. Run it again to go on after an interruption.
 #
 # usage: scripts/train_small.sh DATA RUNS BUNDLE      DATA as scripts/corpus/generate makes it; `text` and `ctc` do not
-#        depend on each other, so two machines (or THREADS=1 twice) can share the work: STAGES="prepare ctc" ...
+#        depend on each other, so that one core each can work on them: STAGES="prepare ctc", then STAGES=text beside it.
 set -euo pipefail
 data=$(realpath "$1") runs=$(realpath -m "$2") bundle=$(realpath -m "$3")
 cd "$(dirname "$0")/.."
@@ -16,14 +16,16 @@ split() {
     { head -n 1 "$data/corpus/hibari-0.tsv"; tail -n 200 "$data/corpus/hibari-0.tsv"; } > "$data/corpus/hibari-0-dev.tsv"
 }
 
-clips=(
+spoken=(
     --data "$data/corpus/hibari-0-train.tsv" --data "$data/corpus/hibari-1.tsv"
+)
+others=(
     --data "$data/corpus/librispeech-train-clean-5.tsv=0.6" --data "$data/corpus/ljspeech-part.tsv"
     --data "$data/corpus/speechocean762-train.tsv=0.5" --data "$data/corpus/flite-0.tsv=0.6"
     --data "$data/corpus/pico-0.tsv"
 )
-varied=(--join 0.1 --speed 0.4 --noise 0.25 --room 0.15 --noise-dir "$data/noise" --room-dir "$data/rooms")
-common=(--assets "$runs/assets" --threads "${THREADS:-2}" --eval-every 500 --save-minutes 4)
+disturbances=(--noise-dir "$data/noise" --room-dir "$data/rooms")
+common=(--assets "$runs/assets" --save-minutes 4)
 
 for stage in $stages; do
     case $stage in
@@ -35,16 +37,20 @@ for stage in $stages; do
         ;;
     text)
         decalage train --task text "${common[@]}" --data "$data/text/train.tsv" --dev "$data/text/dev.tsv" \
-            --out "$runs/text" --updates 3000 --decay 1000 --batch 1800 --rate 2e-3 --warmup 300 --join 0.15
+            --out "$runs/text" --updates 3900 --decay 1300 --batch 1800 --rate 2e-3 --warmup 300 --join 0.15 \
+            --threads 1 --eval-every 500
         ;;
     ctc)
-        decalage train --task ctc "${common[@]}" "${clips[@]}" "${varied[@]}" --dev "$data/corpus/hibari-0-dev.tsv" \
-            --out "$runs/ctc" --updates 4500 --decay 900 --batch 42 --rate 2e-3 --warmup 400
+        decalage train --task ctc "${common[@]}" "${spoken[@]}" "${others[@]}" "${disturbances[@]}" \
+            --dev "$data/corpus/hibari-0-dev.tsv" --out "$runs/ctc" --updates 5600 --decay 1500 --batch 42 \
+            --rate 2e-3 --warmup 400 --join 0.1 --speed 0.4 --noise 0.25 --room 0.15 --threads 1 --eval-every 500
         ;;
     joint)
-        decalage train --task joint "${common[@]}" "${clips[@]}" "${varied[@]}" --dev "$data/corpus/hibari-0-dev.tsv" \
+        decalage train --task joint "${common[@]}" "${spoken[@]}" --data "$data/corpus/kokoro-0.tsv=2" \
+            "${disturbances[@]}" --dev "$data/corpus/hibari-0-dev.tsv" --out "$runs/joint" \
             --init decoder="$runs/text/checkpoint.safetensors" --init encoder="$runs/ctc/checkpoint.safetensors" \
-            --out "$runs/joint" --updates 4500 --decay 1500 --batch 42 --rate 1e-3 --warmup 200
+            --updates 2450 --decay 1200 --batch 36 --rate 1.5e-3 --warmup 100 --ctc-weight 0.5 \
+            --join 0.15 --speed 0.3 --noise 0.1 --room 0.05 --no-specaugment --threads 2 --eval-every 200
         ;;
     export)
         decalage export --checkpoint "$runs/joint/checkpoint.safetensors" --assets "$runs/assets" --out "$bundle"
