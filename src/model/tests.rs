@@ -155,20 +155,17 @@ fn a_batch_of_many_equals_many_of_one() {
 fn sessions_of_different_age_step_together_as_they_would_alone() {
     for kind in AttentionKind::ALL {
         let (_store, model) = build(&config(kind));
-        let segment = |seed| {
-            tch::manual_seed(seed);
-            random(&[1, 32, 80])
-        };
+        let segments: Vec<Tensor> = (0..4).map(|_| random(&[1, 32, 80])).collect();
         let young = model.init();
-        let (old, _) = model.encode_step(&[&model.init()], &segment(1), &[32]);
-        let (old, _) = model.encode_step(&[&old[0]], &segment(2), &[32]);
+        let (old, _) = model.encode_step(&[&model.init()], &segments[0], &[32]);
+        let (old, _) = model.encode_step(&[&old[0]], &segments[1], &[32]);
         let (old, _) = model.decode_step(&[&old[0]], &[1]);
-        let frames = Tensor::cat(&[segment(3), segment(4)], 0);
+        let frames = Tensor::cat(&segments[2..], 0);
         let (both, labels) = model.encode_step(&[&young, &old[0]], &frames, &[32, 13]);
         for (row, (state, frames, count)) in
-            [(&young, segment(3), 32), (&old[0], segment(4), 13)].into_iter().enumerate()
+            [(&young, &segments[2], 32), (&old[0], &segments[3], 13)].into_iter().enumerate()
         {
-            let (alone, own) = model.encode_step(&[state], &frames, &[count]);
+            let (alone, own) = model.encode_step(&[state], frames, &[count]);
             let steps = count.div_ceil(4) as i64;
             let shared = labels.narrow(0, row as i64, 1).narrow(1, 0, steps);
             assert_close(&shared, &own.narrow(1, 0, steps), &format!("{kind:?}: labels of row {row}"));
