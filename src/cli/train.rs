@@ -142,7 +142,6 @@ impl Train {
                 room_files: folder(&self.room_dir)?,
             },
             schedule: Schedule { peak: self.rate, warmup: self.warmup, decay: self.decay, total: self.updates },
-            assets: self.assets,
             data: self.data,
             dev: self.dev,
             init: self.init,

@@ -133,27 +133,12 @@ pub(crate) fn unstack<T: Leaves>(whole: &T, count: usize) -> Vec<T> {
     if count == 1 {
         return vec![whole.shallow()];
     }
-    let leaves = leaves_of(whole);
-    let row = |number: usize| {
-        let mut index = 0;
-        whole.rebuild(&mut || {
-            let leaf = leaves[index].narrow(0, number as i64, 1).copy();
-            index += 1;
-            leaf
-        })
-    };
-    (0..count).map(row).collect()
+    (0..count).map(|row| map(whole, |leaf| leaf.narrow(0, row as i64, 1).copy())).collect()
 }
 
 /// Takes rows by number, as a beam search does.
 pub(crate) fn select<T: Leaves>(whole: &T, rows: &Tensor) -> T {
-    let leaves = leaves_of(whole);
-    let mut index = 0;
-    whole.rebuild(&mut || {
-        let leaf = leaves[index].index_select(0, rows);
-        index += 1;
-        leaf
-    })
+    map(whole, |leaf| leaf.index_select(0, rows))
 }
 
 /// A clone that shares storage.
@@ -163,13 +148,18 @@ pub(crate) trait Shallow {
 
 impl<T: Leaves> Shallow for T {
     fn shallow(&self) -> Self {
-        let leaves = leaves_of(self);
-        let mut index = 0;
-        self.rebuild(&mut || {
-            index += 1;
-            leaves[index - 1].shallow_clone()
-        })
+        map(self, Tensor::shallow_clone)
     }
+}
+
+/// The same structure with each tensor replaced.
+fn map<T: Leaves>(whole: &T, replace: impl Fn(&Tensor) -> Tensor) -> T {
+    let leaves = leaves_of(whole);
+    let mut index = 0;
+    whole.rebuild(&mut || {
+        index += 1;
+        replace(&leaves[index - 1])
+    })
 }
 
 fn leaves_of<T: Leaves>(item: &T) -> Vec<Tensor> {

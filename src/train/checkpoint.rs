@@ -48,13 +48,21 @@ pub(crate) fn resume(
     parameters: &mut Parameters,
     adam: &mut Adam,
 ) -> Result<HashMap<String, String>, TrainError> {
-    let loaded = load_named(path, parameters)?;
+    let data = read(path)?;
+    let file = parse(path, &data)?;
+    let mut loaded = 0;
+    for entry in &parameters.entries {
+        if let Ok(tensor) = tensor(path, &file, &entry.name)
+            && tensor.size() == entry.shape
+        {
+            entry.view(&parameters.values).copy_(&tensor);
+            loaded += 1;
+        }
+    }
     if loaded < parameters.entries.len() {
         let message = format!("{loaded} of {} parameters; is it another task's?", parameters.entries.len());
         return Err(TrainError::Checkpoint { path: path.into(), message });
     }
-    let data = read(path)?;
-    let file = parse(path, &data)?;
     for (name, vector) in [(FIRST, &mut adam.first), (SECOND, &mut adam.second), (AVERAGE, &mut adam.average)] {
         let tensor = tensor(path, &file, name)?;
         if tensor.size() != vector.size() {
@@ -82,21 +90,6 @@ pub(crate) fn init(path: &Path, part: &str, parameters: &mut Parameters) -> Resu
     if loaded == 0 {
         let message = format!("no parameter named {part}… that fits this model");
         return Err(TrainError::Checkpoint { path: path.into(), message });
-    }
-    Ok(loaded)
-}
-
-fn load_named(path: &Path, parameters: &mut Parameters) -> Result<usize, TrainError> {
-    let data = read(path)?;
-    let file = parse(path, &data)?;
-    let mut loaded = 0;
-    for entry in &parameters.entries {
-        if let Ok(tensor) = tensor(path, &file, &entry.name)
-            && tensor.size() == entry.shape
-        {
-            entry.view(&parameters.values).copy_(&tensor);
-            loaded += 1;
-        }
     }
     Ok(loaded)
 }

@@ -43,8 +43,6 @@ pub struct Augmentation {
 pub struct TrainOptions {
     /// What is learnt.
     pub task: Task,
-    /// Folder with `config.json`, tokenizers and `cmvn.json` (a bundle without weights, made by `prepare`).
-    pub assets: PathBuf,
     /// Manifests (or, for [`Task::Text`], files of pairs) and how often each is heard in an epoch.
     pub data: Vec<(PathBuf, f64)>,
     /// Manifest or pairs to measure on; none of it is trained on.

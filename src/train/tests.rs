@@ -61,7 +61,6 @@ fn assets() -> Assets {
 fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
     TrainOptions {
         task,
-        assets: PathBuf::new(),
         data: vec![(data, 1.5)],
         dev: None,
         init: Vec::new(),
