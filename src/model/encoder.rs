@@ -138,7 +138,7 @@ impl SpeechEncoder {
     }
 }
 
-/// Reads: source labels to encoder steps, for the `text` stage that warms the decoder up.
+/// Reads: source pieces to encoder steps, for the `text` stage that warms the decoder up.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
     embedding: Tensor,
@@ -147,22 +147,22 @@ pub(crate) struct TextEncoder {
 }
 
 impl TextEncoder {
-    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
         let width = config.d_model;
         let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
         Self {
-            embedding: path.var("embedding", &[config.source_vocab as i64, width as i64], init),
+            embedding: path.var("embedding", &[vocab as i64, width as i64], init),
             stack: Stack::new(path, config.decoder_layers, config, product),
             width,
         }
     }
 
-    /// Labels `(B, T)`, of which row b has `lengths[b]` (at least 1), every one in sight of all → `(B, T, D)`.
-    pub(crate) fn forward(&self, labels: &Tensor, lengths: &Tensor, train: bool) -> Tensor {
-        let steps = labels.size()[1];
-        let index = Tensor::arange(steps, (Kind::Int64, labels.device())).unsqueeze(0);
+    /// Pieces `(B, T)`, of which row b has `lengths[b]` (at least 1), every one in sight of all → `(B, T, D)`.
+    pub(crate) fn forward(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Tensor {
+        let steps = pieces.size()[1];
+        let index = Tensor::arange(steps, (Kind::Int64, pieces.device())).unsqueeze(0);
         let visible = Visible::new(lengths.unsqueeze(-1).expand([-1, steps], false), steps);
-        let x = Tensor::embedding(&self.embedding, labels, -1, false, false) + sinusoids(&index, self.width);
+        let x = Tensor::embedding(&self.embedding, pieces, -1, false, false) + sinusoids(&index, self.width);
         self.stack.forward(x, &visible, Form::Quadratic, train)
     }
 }

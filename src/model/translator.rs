@@ -121,18 +121,18 @@ impl SpeechTranslator {
     }
 }
 
-/// Reads source labels in the place of the speech encoder: the `text` stage, which warms the decoder up.
+/// Reads source pieces in the place of the speech encoder: the `text` stage, which warms the decoder up.
 #[derive(Debug)]
 pub struct TextReader(TextEncoder);
 
 impl TextReader {
-    /// Makes the parameters `text_encoder.*` under `path`.
-    pub fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
-        Self(TextEncoder::new(&(path / "text_encoder"), config, product))
+    /// Makes the parameters `text_encoder.*` under `path`, for `vocab` pieces.
+    pub fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
+        Self(TextEncoder::new(&(path / "text_encoder"), vocab, config, product))
     }
 
-    /// Labels `(B, T)`, of which row b has `lengths[b]` (at least 1).
-    pub fn encode(&self, labels: &Tensor, lengths: &Tensor, train: bool) -> Utterances {
-        Utterances { steps: self.0.forward(labels, lengths, train), num_steps: lengths.shallow_clone() }
+    /// Pieces `(B, T)`, of which row b has `lengths[b]` (at least 1).
+    pub fn encode(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Utterances {
+        Utterances { steps: self.0.forward(pieces, lengths, train), num_steps: lengths.shallow_clone() }
     }
 }

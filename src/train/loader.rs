@@ -17,7 +17,7 @@ use super::manifest::Example;
 use super::options::{Task, TrainOptions};
 use crate::bundle::Assets;
 use crate::model::ModelConfig;
-use crate::text::normalize_source;
+use crate::text::{Tokenizer, normalize_source};
 
 /// Examples sorted together by length before they are cut into batches.
 const POOL: usize = 4096;
@@ -30,6 +30,8 @@ pub(crate) struct Source {
     /// Each set of examples and how often it is heard in an epoch.
     pub(crate) sets: Vec<(Vec<Example>, f64)>,
     pub(crate) clips: Clips,
+    /// The source pieces of [`Task::Text`].
+    pub(crate) reader: Option<Tokenizer>,
 }
 
 /// Batches of an endless sequence of epochs, from `first_batch` on.
@@ -200,7 +202,8 @@ impl Source {
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));
             german.extend(example.german.get(choice).map(String::as_str));
         }
-        item.labels = self.assets.source.encode(&english.join(" "))?;
+        let source = self.reader.as_ref().unwrap_or(&self.assets.source);
+        item.labels = source.encode(&english.join(" "))?;
         item.tokens = self.assets.target.encode(&german.join(" "))?;
         item.tokens.truncate(self.assets.config.model.max_target_tokens - 1);
         let mut word = 0;

@@ -49,11 +49,18 @@ impl Losses {
 }
 
 impl Network {
-    pub(crate) fn new(task: Task, config: &ModelConfig, device: Device, bf16: bool) -> Self {
+    /// `reader_vocab` is the number of source pieces of [`Task::Text`]; none elsewhere.
+    pub(crate) fn new(
+        task: Task,
+        config: &ModelConfig,
+        reader_vocab: Option<usize>,
+        device: Device,
+        bf16: bool,
+    ) -> Self {
         let store = nn::VarStore::new(device);
         let product = if bf16 { Kind::BFloat16 } else { Kind::Float };
         let model = SpeechTranslator::new(&store.root(), config, product);
-        let text = (task == Task::Text).then(|| TextReader::new(&store.root(), config, product));
+        let text = reader_vocab.map(|vocab| TextReader::new(&store.root(), vocab, config, product));
         Self { store, model, text, task }
     }
 

@@ -107,7 +107,7 @@ fn any_number_of_loaders_gives_the_same_batches_from_any_point_on() {
         let options = TrainOptions { loaders, ..options(Task::Joint, manifest.clone(), PathBuf::new()) };
         let sets = vec![(read_manifest(&manifest).unwrap(), 1.5)];
         let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone());
-        let mut loader = Loader::start(&Arc::new(Source { assets, options, sets, clips }), first);
+        let mut loader = Loader::start(&Arc::new(Source { assets, options, sets, clips, reader: None }), first);
         let next = |_| {
             let batch = loader.next().unwrap();
             let items: Vec<_> = batch.items.into_iter().map(|i| (i.frames, i.labels, i.tokens, i.words)).collect();

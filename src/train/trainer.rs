@@ -18,6 +18,8 @@ use super::options::{Task, TrainOptions};
 use super::replica::{Losses, Network, Replica};
 use super::{TrainError, checkpoint};
 use crate::bundle::Assets;
+use crate::model::ModelConfig;
+use crate::text::Tokenizer;
 
 /// Updates that one line of the log sums up.
 const LOG_EVERY: u64 = 20;
@@ -33,8 +35,13 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
 
     let assets = Arc::new(assets);
     let config = assets.config.model.clone();
-    let network = Network::new(options.task, &config, device, options.bf16);
-    let mut parameters = Parameters::gather(&network.store);
+    let sets = options.data.iter().map(|(path, weight)| Ok((read(options.task, path)?, *weight)));
+    let sets = sets.collect::<Result<Vec<_>, TrainError>>()?;
+    let reader = if options.task == Task::Text { Some(reader(&sets, &config, options)?) } else { None };
+    let reader_vocab = reader.as_ref().map(Tokenizer::vocab_size);
+    let network = || Network::new(options.task, &config, reader_vocab, device, options.bf16);
+    let measured = network();
+    let mut parameters = Parameters::gather(&measured.store);
     let mut adam = Adam::new(&parameters);
 
     let path = options.out.join("checkpoint.safetensors");
@@ -50,18 +57,15 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         adam = Adam::new(&parameters);
     }
 
-    let sets = options.data.iter().map(|(path, weight)| Ok((read(options.task, path)?, *weight)));
-    let sets = sets.collect::<Result<Vec<_>, TrainError>>()?;
     let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone());
-    let source = Arc::new(Source { assets, options: options.clone(), sets, clips });
+    let source = Arc::new(Source { assets, options: options.clone(), sets, clips, reader });
     let dev = match &options.dev {
         Some(path) => dev_batches(&source, &read(options.task, path)?)?,
         None => Vec::new(),
     };
     let mut loader = Loader::start(&source, progress.batches);
-    let replicas: Vec<Replica> = (0..options.threads.max(1))
-        .map(|_| Replica::start(&parameters, Network::new(options.task, &config, device, options.bf16), options))
-        .collect();
+    let replicas: Vec<Replica> =
+        (0..options.threads.max(1)).map(|_| Replica::start(&parameters, network(), options)).collect();
     let speech = parameters.range("encoder.");
     let rates = [
         (0..speech.start, options.decoder_rate),
@@ -119,9 +123,9 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
             // The averaged weights are what gets exported, so they are what is measured.
             let trained = parameters.values.copy();
             parameters.values.copy_(&adam.average);
-            let measured = tch::no_grad(|| measure(&network, &dev, options));
+            let losses = tch::no_grad(|| measure(&measured, &dev, options));
             parameters.values.copy_(&trained);
-            let entry = progress.entry(&measured, rate, norm, true);
+            let entry = progress.entry(&losses, rate, norm, true);
             bar.suspend(|| {
                 tracing::info!("held out, after {} updates: {}", entry.update, message(&entry, 0.0));
             });
@@ -185,6 +189,18 @@ impl Progress {
 
 fn read(task: Task, path: &std::path::Path) -> Result<Vec<Example>, TrainError> {
     if task == Task::Text { read_pairs(path) } else { read_manifest(path) }
+}
+
+/// Learns the source pieces of the text stage, as many as the target has, or reads those that the run began with.
+fn reader(sets: &[(Vec<Example>, f64)], config: &ModelConfig, options: &TrainOptions) -> Result<Tokenizer, TrainError> {
+    let path = options.out.join("tokenizer-text.json");
+    if path.exists() {
+        return Ok(Tokenizer::from_file(&path)?);
+    }
+    let sentences = sets.iter().flat_map(|(examples, _)| examples.iter().map(|example| &example.english));
+    let tokenizer = Tokenizer::train_source(sentences, config.target_vocab)?;
+    fs::write(&path, tokenizer.to_bytes()?).map_err(TrainError::file(&path))?;
+    Ok(tokenizer)
 }
 
 /// Held-out batches: unvaried, the whole source in sight.
