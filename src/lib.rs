@@ -13,6 +13,7 @@
 //! policy/    counts of source and target -> READ or WRITE: wait-k on words, offline; an alarm for loops
 //! eval/      translations and delays -> BLEU, chrF, WER, AL, LAAL, DAL, AP; SimulEval's instance log
 //! session/   one stream's state machine: samples and translator's answers in, requests and events out
+//! protocol/  wire messages <-> a stream's commands and events: one dialect a file
 //! model/     the network: subsampler, segment-causal encoder, decoder, four attentions, state as a value
 //! plot/      curves -> PNG files
 //! subtitles.rs  committed words -> srt and vtt
@@ -55,7 +56,7 @@
 //! ## Import rule
 //!
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
-//! `text` and `policy`; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
+//! `text` and `policy`; `protocol` `session::event` and `audio`'s plain types; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
 //! `engine::torch` `model`; `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
 //! `tests/tidy.rs` holds the table.
 //!
@@ -77,6 +78,7 @@ pub mod audio;
 pub mod eval;
 pub mod features;
 pub mod policy;
+pub mod protocol;
 pub mod session;
 pub mod subtitles;
 pub mod text;

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plot", &[]),
     ("subtitles.rs", &["session"]),
     ("session", &["features", "policy", "text"]),
+    ("protocol", &["audio", "session"]),
     ("bundle.rs", &["features", "model", "text"]),
     ("engine", &["bundle", "session", "text"]),
     ("engine/torch.rs", &["bundle", "model", "session", "text"]),
@@ -49,6 +50,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 /// What a module of pure logic leaves to its callers: the clock, the disk, the network, threads.
 const FORBIDDEN_STD: &[(&str, &[&str])] = &[
     ("session", &["time", "fs", "net", "thread", "process", "env"]),
+    ("protocol", &["time", "fs", "net", "thread", "process", "env"]),
     ("policy", &["time", "fs", "net", "thread", "process", "env"]),
     ("features", &["time", "fs", "net", "thread", "process", "env"]),
 ];

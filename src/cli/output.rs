@@ -72,7 +72,8 @@ impl<W: Write> Output<W> {
             Event::Transcript(words) => self.transcript.push(words),
             Event::UtteranceEnd { .. } if self.format == Format::Text => self.end_line()?,
             Event::UtteranceEnd { start_ms, end_ms, .. } => self.utterances.push(Span { start_ms, end_ms }),
-            Event::Finished => {}
+            Event::UtteranceStart { .. } | Event::Tentative(_) => {}
+            Event::Flushed | Event::Marked(_) | Event::Finished => {}
         }
         Ok(())
     }

@@ -32,6 +32,9 @@ pub struct SessionConfig {
     pub max_tokens_per_step: f32,
     /// Pieces after which a word must end.
     pub max_pieces_per_word: usize,
+    /// Pieces to guess ahead of the policy after each segment, as [`super::event::Event::Tentative`]; 0 for none. Costs
+    /// as many decoder steps.
+    pub tentative_tokens: usize,
 }
 
 impl Default for SessionConfig {
@@ -43,6 +46,7 @@ impl Default for SessionConfig {
             max_tokens_base: 8,
             max_tokens_per_step: 0.5,
             max_pieces_per_word: 16,
+            tentative_tokens: 0,
         }
     }
 }
@@ -61,6 +65,8 @@ impl SessionConfig {
         require(self.max_tokens_base <= 1000, "max_tokens_base", self.max_tokens_base, "0 to 1000")?;
         let pieces = self.max_pieces_per_word;
         require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
+        let tentative = self.tentative_tokens;
+        require(tentative <= 64, "tentative_tokens", tentative, "0 to 64")?;
         let pause_ms = self.utterances.pause_ms;
         require((1..=60_000).contains(&pause_ms), "pause_ms", pause_ms, "1 to 60000")
     }

@@ -1,6 +1,30 @@
-//! What a session says: the product's own vocabulary, plain data, no wire format.
+//! What is said to a stream and what it says: the product's own vocabulary, plain data, no wire format.
 
 use serde::Serialize;
+
+/// What a client asks of its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// More audio, in the encoding agreed on when the stream was opened; any number of bytes.
+    Audio(Vec<u8>),
+    /// Translate what has been heard: the utterance ends here. Answered by [`Event::Flushed`].
+    Flush,
+    /// Say when everything before this has been worked off. Answered by [`Event::Marked`].
+    Mark(u64),
+    /// No more audio will come. Answered, after everything else, by [`Event::Finished`].
+    Finish,
+}
+
+/// An event on its way out, with what only the server's clock knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emission {
+    /// What happened.
+    pub event: Event,
+    /// When it left the session, in milliseconds since the stream was opened.
+    pub emitted_ms: u64,
+    /// For committed words: how long ago the audio that decided the word came in, in milliseconds.
+    pub lag_ms: u64,
+}
 
 /// Something that happened in a session. Times are milliseconds of audio since the session's first sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -11,6 +35,16 @@ pub enum Event {
     /// Words of the source transcript, final as well: a word comes when the next one begins or the utterance ends. The
     /// concatenation of all `text` fields is the transcript.
     Transcript(Transcript),
+    /// Speech has begun: an utterance.
+    UtteranceStart {
+        /// Utterance number, from 0.
+        utterance: u64,
+        /// Where it begins.
+        start_ms: u64,
+    },
+    /// How the translation may go on: takes the place of the guess before it, and means nothing once a word is
+    /// committed. Only where [`super::SessionConfig::tentative_tokens`] asks for it.
+    Tentative(Tentative),
     /// An utterance is over: everything heard in it has been translated.
     UtteranceEnd {
         /// Utterance number, from 0.
@@ -20,6 +54,10 @@ pub enum Event {
         /// Where it ended.
         end_ms: u64,
     },
+    /// Everything heard before [`Command::Flush`] has been translated.
+    Flushed,
+    /// Everything before [`Command::Mark`] has been worked off.
+    Marked(u64),
     /// The input was finished and nothing more will come.
     Finished,
 }
@@ -40,6 +78,15 @@ pub struct Committed {
     /// How much audio the session had consumed when it decided the word: the `d_i` of the latency metrics. It is the
     /// least that decides the word, so it does not depend on the chunks that the audio came in.
     pub source_ms: u64,
+}
+
+/// A guess at what comes next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tentative {
+    /// Utterance number, from 0.
+    pub utterance: u64,
+    /// What may follow the words committed so far, without white space before it; may end within a word.
+    pub text: String,
 }
 
 /// Words of the live source transcript.

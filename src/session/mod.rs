@@ -18,6 +18,7 @@ pub mod cutter;
 mod drive;
 pub mod event;
 mod front;
+mod guess;
 pub mod scripted;
 pub mod snapshot;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::{
 use cutter::{Cut, UtteranceCutter};
 use event::Event;
 use front::FrontEnd;
+use guess::Guess;
 use timeline::Span;
 use translator::{Allowed, DecodeJob, EncodeJob, SearchJob};
 use utterance::Utterance;
@@ -54,6 +56,7 @@ pub struct Session<S> {
     /// The running utterance's state, unless a request has taken it along.
     state: Option<S>,
     in_flight: Option<InFlight<S>>,
+    guess: Option<Guess<S>>,
     events: VecDeque<Event>,
     failure: Option<SessionError>,
 }
@@ -74,6 +77,7 @@ struct Core {
     /// The cutter has heard the last frame.
     cutter_finished: bool,
     finished: bool,
+    flush: Flush,
     /// Frames of the segment that is being filled,
     segment: Vec<f32>,
     /// and how many of them are speech.
@@ -94,6 +98,18 @@ enum InFlight<S> {
         before: Option<S>,
     },
     Search,
+    /// Nothing of it stays.
+    Guess,
+}
+
+/// How far a flush has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Flush {
+    No,
+    /// Ends the utterance as soon as all frames are judged.
+    Asked,
+    /// The utterance is ending.
+    Ending,
 }
 
 /// What came of looking at the input.
@@ -125,10 +141,20 @@ impl<S: Clone> Session<S> {
             translation: Detokenizer::default(),
             cutter_finished: false,
             finished: false,
+            flush: Flush::No,
             config,
         };
         let front = FrontEnd::new(&assets, core.config.vad_threshold)?;
-        Ok(Self { assets, front, core, state: None, in_flight: None, events: VecDeque::new(), failure: None })
+        Ok(Self {
+            assets,
+            front,
+            core,
+            state: None,
+            in_flight: None,
+            guess: None,
+            events: VecDeque::new(),
+            failure: None,
+        })
     }
 
     /// Takes 16 kHz mono samples in [-1, 1]; any number of them, none included. They are kept as frames until the
@@ -152,6 +178,17 @@ impl<S: Clone> Session<S> {
         }
     }
 
+    /// Ends the running utterance behind the samples accepted so far, as a pause would; [`Event::Flushed`] follows. The
+    /// last few milliseconds, which fill no frame yet, belong to what comes next. Drive the session before more samples.
+    ///
+    /// # Errors
+    /// The error that ended the session.
+    pub fn flush(&mut self) -> Result<(), SessionError> {
+        self.check()?;
+        self.core.flush = Flush::Asked;
+        Ok(())
+    }
+
     /// What the session needs done next; `None` while an answer is awaited, and when it needs more input or is finished.
     ///
     /// # Errors
@@ -164,6 +201,9 @@ impl<S: Clone> Session<S> {
             }
             if self.end_utterance() {
                 continue;
+            }
+            if let Some(request) = self.guess() {
+                return Ok(Some(request));
             }
             match self.read() {
                 Input::Request(request) => return Ok(Some(request)),
@@ -187,6 +227,7 @@ impl<S: Clone> Session<S> {
             (Some(InFlight::Decode { allowed, before }), Reply::Decoded(decoded)) => {
                 self.accept_decoded(decoded, allowed, before)
             }
+            (Some(InFlight::Guess), Reply::Decoded(decoded)) => self.accept_guessed(decoded),
             (Some(InFlight::Search), Reply::Searched(searched)) => self.accept_searched(&searched),
             (Some(_), Reply::Failed(error)) => Err(error.into()),
             (Some(_), _) => Err(SessionError::UnexpectedReply("it is not of the request's kind")),
@@ -267,6 +308,12 @@ impl<S: Clone> Session<S> {
             None => {
                 if let Some(speech) = self.front.next_flag() {
                     self.core.cuts.extend(self.core.cutter.push(speech));
+                } else if self.core.flush == Flush::Asked {
+                    self.core.flush = Flush::Ending;
+                    self.core.cuts.extend(self.core.cutter.finish());
+                } else if self.core.flush == Flush::Ending {
+                    self.core.flush = Flush::No;
+                    self.events.push_back(Event::Flushed);
                 } else if self.front.is_finished() && !self.core.cutter_finished {
                     self.core.cutter_finished = true;
                     self.core.cuts.extend(self.core.cutter.finish());
@@ -288,8 +335,10 @@ impl<S: Clone> Session<S> {
             }
             Cut::Begin => {
                 let start_ms = self.front.first_frame() * u64::from(self.assets.spec.frame_shift_ms);
-                self.core.utterance = Some(Utterance::new(self.core.num_utterances, start_ms));
+                let utterance = self.core.num_utterances;
+                self.core.utterance = Some(Utterance::new(utterance, start_ms));
                 self.core.num_utterances += 1;
+                self.events.push_back(Event::UtteranceStart { utterance, start_ms });
             }
             Cut::Take(num_frames) => {
                 let spec = &self.assets.spec;

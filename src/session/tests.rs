@@ -410,3 +410,40 @@ fn configurations_without_meaning_are_refused() {
     let error = Session::<ScriptedState>::new(SessionConfig::default(), Arc::new(other)).unwrap_err();
     assert_eq!(error.to_string(), "num_mel_bins is 80, allowed is 40");
 }
+
+#[test]
+fn a_flush_ends_the_utterance_and_the_stream_goes_on() {
+    let (translator, mut session, mut said) = (translator(), wait_k(3), Vec::new());
+    let (before, after) = dialogue().split_at(RATE_HZ);
+    session.accept_waveform(before).unwrap();
+    drive(&mut session, &translator).unwrap();
+    session.flush().unwrap();
+    drive(&mut session, &translator).unwrap();
+    said.extend(events(&mut session));
+    assert_eq!(utterances(&said).len(), 1, "it was speaking");
+    assert_eq!(said.last(), Some(&Event::Flushed));
+    session.flush().unwrap();
+    drive(&mut session, &translator).unwrap();
+    assert_eq!(events(&mut session), [Event::Flushed], "nothing was left to end");
+    session.accept_waveform(after).unwrap();
+    session.input_finished();
+    session.flush().unwrap();
+    drive(&mut session, &translator).unwrap();
+    said.extend(events(&mut session));
+    assert_eq!(said[said.len() - 2..], [Event::Flushed, Event::Finished]);
+    let starts = said.iter().filter(|event| matches!(event, Event::UtteranceStart { .. })).count();
+    assert_eq!((utterances(&said).len(), starts), (3, 3));
+}
+
+#[test]
+fn guesses_come_with_the_segments_and_change_no_committed_word() {
+    let config = |tentative_tokens| SessionConfig { tentative_tokens, ..SessionConfig::default() };
+    let guessing = || Session::new(config(5), assets()).unwrap();
+    let whole = run(guessing(), dialogue(), &[dialogue().len()]);
+    assert_eq!(run(guessing(), dialogue(), &[777]), whole);
+    let (guesses, others): (Vec<_>, Vec<_>) = whole.into_iter().partition(|e| matches!(e, Event::Tentative(_)));
+    assert!(guesses.len() > 10);
+    let guessed = |event: &Event| matches!(event, Event::Tentative(guess) if !guess.text.is_empty());
+    assert!(guesses.iter().any(guessed));
+    assert_eq!(others, run(wait_k(3), dialogue(), &[dialogue().len()]));
+}

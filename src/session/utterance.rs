@@ -29,6 +29,8 @@ pub(crate) struct Utterance {
     /// Pieces of the word that is being decided.
     word: Vec<u32>,
     guard: RepetitionGuard,
+    /// Encoder steps that the last guess knew of.
+    pub(crate) guessed_steps: usize,
 }
 
 /// What a decoded token means.
@@ -53,6 +55,7 @@ impl Utterance {
             pending: None,
             word: Vec::new(),
             guard: RepetitionGuard::default(),
+            guessed_steps: 0,
         }
     }
 
@@ -73,6 +76,11 @@ impl Utterance {
         }
         let speech_segments = self.timeline.speech_segments();
         config.policy.action(Progress { speech_segments, words: self.num_words, source_ended: self.source_ended })
+    }
+
+    /// The last token decided, which has not been fed.
+    pub(crate) fn pending(&self) -> Option<u32> {
+        self.pending
     }
 
     /// The token to feed, and which may come next.

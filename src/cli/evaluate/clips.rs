@@ -104,7 +104,7 @@ fn translate_clip(
                 elapsed_ms.push(word.source_ms as f64 + compute.as_secs_f64() * 1000.0);
             }
             Event::Transcript(heard) => transcript.push_str(&heard.text),
-            Event::UtteranceEnd { .. } | Event::Finished => {}
+            _ => {}
         }
         Ok::<_, anyhow::Error>(())
     };
