@@ -81,11 +81,12 @@ pub mod policy;
 pub mod protocol;
 pub mod session;
 pub mod subtitles;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod text;
 
 #[cfg(feature = "torch")]
 pub mod bundle;
-#[cfg(feature = "torch")]
 pub mod engine;
 pub mod model;
 #[cfg(feature = "torch")]

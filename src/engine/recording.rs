@@ -5,23 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bundle::Assets;
 use crate::session::event::Event;
 use crate::session::translator::Translator;
 use crate::session::{Session, SessionAssets, SessionConfig, SessionError};
-
-use super::spec;
-
-/// What the sessions of a bundle share.
-pub fn session_assets(assets: &Assets) -> SessionAssets {
-    SessionAssets {
-        spec: spec(assets),
-        fbank: assets.config.features.clone(),
-        cmvn: assets.cmvn.clone(),
-        source_tokenizer: assets.source.clone(),
-        target_tokenizer: assets.target.clone(),
-    }
-}
 
 /// A session that is served in place.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::bundle::{Assets, Bundle};
 use crate::model::{ModelConfig, SpeechTranslator, State, Vocabulary, WeightsError};
+use crate::session::SessionAssets;
 use crate::session::translator::{
     Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError, TranslatorSpec,
 };
@@ -39,6 +40,17 @@ pub fn spec(assets: &Assets) -> TranslatorSpec {
         steps_per_segment: model.steps_per_segment,
         max_utterance_segments: model.max_utterance_segments,
         blank: BLANK,
+    }
+}
+
+/// What the sessions of a bundle share.
+pub fn session_assets(assets: &Assets) -> SessionAssets {
+    SessionAssets {
+        spec: spec(assets),
+        fbank: assets.config.features.clone(),
+        cmvn: assets.cmvn.clone(),
+        source_tokenizer: assets.source.clone(),
+        target_tokenizer: assets.target.clone(),
     }
 }
 
@@ -154,8 +166,10 @@ impl Translator for TorchTranslator {
         if !job.state.has_heard() {
             return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
         }
+        let begin = self.check_token(job.token)?;
         let allowed = self.masks.select(0, row(Allowed::ALL));
-        let vocabulary = Vocabulary { begin: i64::from(BOS), end: i64::from(EOS), allowed: &allowed };
+        let allowed_first = self.masks.select(0, row(Allowed { continuation: false, ..Allowed::ALL }));
+        let vocabulary = Vocabulary { begin, end: i64::from(EOS), allowed: &allowed, allowed_first: &allowed_first };
         let best = tch::no_grad(|| self.model.search(&job.state, &vocabulary, job.beam_size, job.max_tokens));
         Ok(Searched { tokens: best.tokens.into_iter().map(|token| token as u32).collect(), score: best.score as f32 })
     }

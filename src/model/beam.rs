@@ -1,4 +1,4 @@
-//! Beam search over everything that an utterance has heard: the offline policy's decoder.
+//! Beam search over everything that an utterance has heard, for what is left to say.
 //!
 //! The state being a value, a beam is a batch of states and a step an `index_select`. Scores are log-probabilities over
 //! length to the power of [`LENGTH_POWER`] (Wu et al. 2016, arXiv 1609.08144, eq. 14, without its offset).
@@ -23,12 +23,14 @@ pub struct Hypothesis {
 /// What a search may say.
 #[derive(Debug)]
 pub struct Vocabulary<'a> {
-    /// The token that begins a sentence.
+    /// The token to feed first: what begins a sentence, or the last one said.
     pub begin: i64,
     /// The token that ends it.
     pub end: i64,
     /// `(target_vocab,)`: 0 for tokens that may be chosen, −∞ for the others.
     pub allowed: &'a Tensor,
+    /// The same for the first token.
+    pub allowed_first: &'a Tensor,
 }
 
 impl SpeechTranslator {
@@ -51,7 +53,8 @@ impl SpeechTranslator {
             let (next, scores) = self.beam_step(&state, &parents, &tokens);
             state = next;
             let so_far: Vec<f64> = alive.iter().map(|h| h.score).collect();
-            let totals = (scores + vocabulary.allowed).to_kind(Kind::Double)
+            let allowed = if length == 1 { vocabulary.allowed_first } else { vocabulary.allowed };
+            let totals = (scores + allowed).to_kind(Kind::Double)
                 + Tensor::from_slice(&so_far).to_device(self.device()).unsqueeze(-1);
             let width = totals.size()[1];
             // Every hypothesis has one end, so twice the beam always leaves enough that go on.

@@ -228,7 +228,7 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     let (_store, model) = build(&config(AttentionKind::Leap));
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
     let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
-    let vocabulary = Vocabulary { begin: 1, end: 2, allowed: &allowed };
+    let vocabulary = Vocabulary { begin: 1, end: 2, allowed: &allowed, allowed_first: &allowed };
     let greedy = model.search(&state[0], &vocabulary, 1, 12);
     let (mut current, mut token, mut said) = (state[0].clone(), 1, Vec::new());
     while said.len() < 12 {

@@ -9,6 +9,7 @@ use super::{
     translator::{Allowed, Decoded, Encoded, Searched},
     utterance::Verdict,
 };
+use crate::policy::PolicyKind;
 
 impl<S: Clone> Session<S> {
     pub(super) fn accept_encoded(
@@ -83,10 +84,13 @@ impl<S: Clone> Session<S> {
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };
+        let said = utterance.num_words();
         let words = utterance.accept_words(words);
-        let number = utterance.number;
-        let share = |index| utterance.timeline.share(index, words.len());
-        let spans: Vec<Span> = (0..words.len()).map(share).collect();
+        let (number, timeline) = (utterance.number, &mut utterance.timeline);
+        let spans: Vec<Span> = match self.core.config.policy {
+            PolicyKind::WaitK { .. } => (0..words.len()).map(|index| timeline.word(said + index)).collect(),
+            PolicyKind::Offline { .. } => (0..words.len()).map(|index| timeline.share(index, words.len())).collect(),
+        };
         for (word, span) in words.iter().zip(spans) {
             self.commit(word, number, span);
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
-    policy::{PolicyError, PolicyKind},
+    policy::{MAX_BEAM_SIZE, PolicyError, PolicyKind},
     text::Tokenizer,
 };
 
@@ -32,6 +32,9 @@ pub struct SessionConfig {
     pub max_tokens_per_step: f32,
     /// Pieces after which a word must end.
     pub max_pieces_per_word: usize,
+    /// Hypotheses of the search for what is left to say when the source of an utterance has ended under wait-k: nothing
+    /// more will be read, so the rest can be searched as a whole. 1 goes on word by word.
+    pub tail_beam_size: usize,
     /// Pieces to guess ahead of the policy after each segment, as [`super::event::Event::Tentative`]; 0 for none. Costs
     /// as many decoder steps.
     pub tentative_tokens: usize,
@@ -46,6 +49,7 @@ impl Default for SessionConfig {
             max_tokens_base: 8,
             max_tokens_per_step: 0.5,
             max_pieces_per_word: 16,
+            tail_beam_size: 5,
             tentative_tokens: 0,
         }
     }
@@ -65,6 +69,8 @@ impl SessionConfig {
         require(self.max_tokens_base <= 1000, "max_tokens_base", self.max_tokens_base, "0 to 1000")?;
         let pieces = self.max_pieces_per_word;
         require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
+        let beam = self.tail_beam_size;
+        require((1..=MAX_BEAM_SIZE).contains(&beam), "tail_beam_size", beam, "1 to 32")?;
         let tentative = self.tentative_tokens;
         require(tentative <= 64, "tentative_tokens", tentative, "0 to 64")?;
         let pause_ms = self.utterances.pause_ms;

@@ -22,7 +22,7 @@ mod guess;
 pub mod scripted;
 pub mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeline;
 pub mod translator;
 mod utterance;
@@ -281,8 +281,8 @@ impl<S: Clone> Session<S> {
             Action::Search { beam_size } => {
                 let state = self.state.take()?;
                 self.in_flight = Some(InFlight::Search);
-                let max_tokens = config.max_tokens(utterance.num_steps);
-                Some(Request::Search(SearchJob { state, beam_size, max_tokens }))
+                let (token, max_tokens) = (utterance.pending(), utterance.tokens_left(config));
+                Some(Request::Search(SearchJob { state, token, beam_size, max_tokens }))
             }
         }
     }

@@ -146,7 +146,8 @@ impl Translator for ScriptedTranslator {
         while tokens.len() < job.max_tokens {
             let allowed =
                 if tokens.is_empty() { Allowed { continuation: false, ..Allowed::ALL } } else { Allowed::ALL };
-            let decoded = self.decode_one(DecodeJob { state, token: tokens.last().copied(), allowed })?;
+            let token = tokens.last().copied().or(job.token);
+            let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
             state = decoded.state;
             match decoded.token {
                 Some(token) => tokens.push(token),

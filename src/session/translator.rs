@@ -98,21 +98,24 @@ pub struct Decoded<S> {
     pub log_prob: f32,
 }
 
-/// A beam search over everything that has been encoded: the offline policy.
+/// A beam search over everything that has been encoded, for the rest of the translation: all of it under the offline
+/// policy, what wait-k had no source for otherwise.
 #[derive(Debug, Clone)]
 pub struct SearchJob<S> {
-    /// The utterance's state; nothing has been decoded from it yet.
+    /// The utterance's state.
     pub state: S,
+    /// The token to feed first; `None` begins the sentence. A new word, or the end, must follow it.
+    pub token: Option<u32>,
     /// Hypotheses kept; 1 is greedy.
     pub beam_size: usize,
-    /// Upper limit of the translation's length, in tokens.
+    /// Upper limit of the rest's length, in tokens.
     pub max_tokens: usize,
 }
 
 /// The best hypothesis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Searched {
-    /// Its tokens, without the end of the sentence; empty if the best translation is nothing.
+    /// Its tokens, without the end of the sentence; empty if the best rest is nothing.
     pub tokens: Vec<u32>,
     /// Its length-normalised natural log-probability.
     pub score: f32,
@@ -149,7 +152,7 @@ pub trait Translator {
     /// Makes one decoder step for each job.
     fn decode(&self, jobs: Vec<DecodeJob<Self::State>>) -> Vec<Result<Decoded<Self::State>, TranslatorError>>;
 
-    /// Searches the best whole translation. The state is consumed: the utterance is over.
+    /// Searches the best rest of a translation. The state is consumed: the utterance is over.
     fn search(&self, job: SearchJob<Self::State>) -> Result<Searched, TranslatorError>;
 
     /// The state as versioned bytes, for snapshots.

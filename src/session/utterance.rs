@@ -75,7 +75,18 @@ impl Utterance {
             return Action::Read;
         }
         let speech_segments = self.timeline.speech_segments();
-        config.policy.action(Progress { speech_segments, words: self.num_words, source_ended: self.source_ended })
+        let progress = Progress { speech_segments, words: self.num_words, source_ended: self.source_ended };
+        match config.policy.action(progress) {
+            Action::Write if self.source_ended && config.tail_beam_size > 1 => {
+                Action::Search { beam_size: config.tail_beam_size }
+            }
+            action => action,
+        }
+    }
+
+    /// How many tokens may still come.
+    pub(crate) fn tokens_left(&self, config: &SessionConfig) -> usize {
+        config.max_tokens(self.num_steps).saturating_sub(self.num_tokens)
     }
 
     /// The last token decided, which has not been fed.
@@ -113,7 +124,7 @@ impl Utterance {
         Verdict { accept_state, word }
     }
 
-    /// Takes a whole translation, as words.
+    /// Takes the rest of the translation, as words.
     pub(crate) fn accept_words(&mut self, words: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
         let mut kept = Vec::with_capacity(words.len());
         for word in words {

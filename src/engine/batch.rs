@@ -1,0 +1,137 @@
+//! Requests that wait, and which of them step together. Pure.
+//!
+//! Decoder steps come first, then segments, one batch of each kind in turn, oldest first: a word that is being decided
+//! is what somebody waits for, and no kind can hold up another for longer than one step. Nobody waits for a batch to
+//! fill: batches grow by themselves when requests come faster than steps are made.
+//! Invariant: every request is in exactly one batch, in the order of its kind.
+
+use std::collections::VecDeque;
+
+use crate::session::Request;
+use crate::session::translator::{DecodeJob, EncodeJob, SearchJob};
+
+/// Requests that step together, with the streams they are of.
+#[derive(Debug)]
+pub(super) enum Batch<S> {
+    Decode(Vec<(u64, DecodeJob<S>)>),
+    Encode(Vec<(u64, EncodeJob<S>)>),
+    Search(u64, SearchJob<S>),
+}
+
+/// What waits.
+#[derive(Debug)]
+pub(super) struct Queue<S> {
+    decode: VecDeque<(u64, DecodeJob<S>)>,
+    encode: VecDeque<(u64, EncodeJob<S>)>,
+    search: VecDeque<(u64, SearchJob<S>)>,
+    max_batch: usize,
+    /// The kind whose turn it is.
+    turn: usize,
+}
+
+impl<S> Queue<S> {
+    pub(super) fn new(max_batch: usize) -> Self {
+        let max_batch = max_batch.max(1);
+        Self { decode: VecDeque::new(), encode: VecDeque::new(), search: VecDeque::new(), max_batch, turn: 0 }
+    }
+
+    pub(super) fn push(&mut self, id: u64, request: Request<S>) {
+        match request {
+            Request::Decode(job) => self.decode.push_back((id, job)),
+            Request::Encode(job) => self.encode.push_back((id, job)),
+            Request::Search(job) => self.search.push_back((id, job)),
+        }
+    }
+
+    /// Forgets what a stream waits for.
+    pub(super) fn remove(&mut self, id: u64) {
+        self.decode.retain(|(other, _)| *other != id);
+        self.encode.retain(|(other, _)| *other != id);
+        self.search.retain(|(other, _)| *other != id);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.decode.len() + self.encode.len() + self.search.len()
+    }
+
+    /// The next batch; `None` if nothing waits.
+    pub(super) fn next(&mut self) -> Option<Batch<S>> {
+        for _ in 0..3 {
+            let turn = self.turn;
+            self.turn = (turn + 1) % 3;
+            match turn {
+                0 if !self.decode.is_empty() => return Some(Batch::Decode(take(&mut self.decode, self.max_batch))),
+                1 if !self.encode.is_empty() => return Some(Batch::Encode(take(&mut self.encode, self.max_batch))),
+                2 => {
+                    if let Some((id, job)) = self.search.pop_front() {
+                        return Some(Batch::Search(id, job));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+fn take<J>(queue: &mut VecDeque<J>, most: usize) -> Vec<J> {
+    queue.drain(..most.min(queue.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::translator::Allowed;
+
+    fn decode(state: u32) -> Request<u32> {
+        Request::Decode(DecodeJob { state, token: None, allowed: Allowed::ALL })
+    }
+
+    fn encode(state: u32) -> Request<u32> {
+        Request::Encode(EncodeJob { state: Some(state), frames: Vec::new() })
+    }
+
+    fn search(state: u32) -> Request<u32> {
+        Request::Search(SearchJob { state, token: None, beam_size: 1, max_tokens: 1 })
+    }
+
+    /// Kinds and streams of all batches.
+    fn all(queue: &mut Queue<u32>) -> Vec<(char, Vec<u64>)> {
+        let batch = |batch| match batch {
+            Batch::Decode(jobs) => ('d', jobs.iter().map(|job: &(u64, _)| job.0).collect()),
+            Batch::Encode(jobs) => ('e', jobs.iter().map(|job: &(u64, _)| job.0).collect()),
+            Batch::Search(id, _) => ('s', vec![id]),
+        };
+        std::iter::from_fn(|| queue.next()).map(batch).collect()
+    }
+
+    #[test]
+    fn kinds_take_turns_and_everybody_steps_once() {
+        let mut queue = Queue::new(2);
+        (0..3).for_each(|id| queue.push(id, search(0)));
+        (3..8).for_each(|id| queue.push(id, encode(0)));
+        (8..11).for_each(|id| queue.push(id, decode(0)));
+        assert_eq!(queue.len(), 11);
+        let batches = all(&mut queue);
+        let expected = [
+            ('d', vec![8, 9]),
+            ('e', vec![3, 4]),
+            ('s', vec![0]),
+            ('d', vec![10]),
+            ('e', vec![5, 6]),
+            ('s', vec![1]),
+            ('e', vec![7]),
+            ('s', vec![2]),
+        ];
+        assert_eq!(batches, expected);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn who_left_does_not_step() {
+        let mut queue = Queue::new(8);
+        (0..4).for_each(|id| queue.push(id, decode(0)));
+        queue.remove(2);
+        assert_eq!(all(&mut queue), [('d', vec![0, 1, 3])]);
+    }
+}

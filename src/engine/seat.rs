@@ -1,0 +1,170 @@
+//! One stream inside a worker: its session, its input, its way out.
+//!
+//! Invariant: input is taken one piece at a time, when everything before it is worked off and every event of it is on
+//! its way, so that marks and flushes mean what they say.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::mail::{Letter, Opening};
+use super::stream::{Input, StreamError};
+use crate::session::event::{Emission, Event};
+use crate::session::{Reply, Request, Session, SessionAssets, SessionError};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Seat<S> {
+    session: Session<S>,
+    inbox: VecDeque<Letter>,
+    /// The piece of input that is being worked off.
+    current: Option<Letter>,
+    /// A request is being answered.
+    busy: bool,
+    /// Up to which audio what came when, oldest first.
+    arrivals: VecDeque<(u64, Instant)>,
+    /// An event of ours that there was no room for.
+    held: Option<Event>,
+    events: mpsc::Sender<Result<Emission, StreamError>>,
+    stalled: Arc<AtomicBool>,
+    opened: Instant,
+    _slot: Arc<OwnedSemaphorePermit>,
+}
+
+/// What a seat needs next.
+pub(super) enum Next<S> {
+    /// An answer.
+    Request(Request<S>),
+    /// Input, or somebody who takes the events.
+    Wait,
+    /// Nothing ever: it is over.
+    Over,
+}
+
+impl<S: Clone> Seat<S> {
+    pub(super) fn new(opening: Opening, assets: &Arc<SessionAssets>) -> Result<Self, SessionError> {
+        let Opening { config, events, stalled, slot, opened } = opening;
+        Ok(Self {
+            session: Session::new(config, Arc::clone(assets))?,
+            inbox: VecDeque::new(),
+            current: None,
+            busy: false,
+            arrivals: VecDeque::new(),
+            held: None,
+            events,
+            stalled,
+            opened,
+            _slot: slot,
+        })
+    }
+
+    pub(super) fn accept(&mut self, letter: Letter) {
+        self.inbox.push_back(letter);
+    }
+
+    /// Takes the answer to the last request.
+    pub(super) fn answer(&mut self, reply: Reply<S>) {
+        self.busy = false;
+        // The error comes back, and out, with the next request.
+        let _ = self.session.answer(reply);
+    }
+
+    /// A step panicked, and the state went with it.
+    pub(super) fn panicked(&mut self) {
+        self.fail(StreamError::panicked());
+    }
+
+    /// Works until an answer, input or room is needed. `heed` is told of every event that leaves.
+    pub(super) fn advance(&mut self, heed: &mut impl FnMut(&Emission)) -> Next<S> {
+        if self.busy {
+            return Next::Wait;
+        }
+        loop {
+            if self.events.is_closed() {
+                return Next::Over;
+            }
+            // Asked for before the events are taken, so that a failed session says all it had to say.
+            let request = self.session.next_request();
+            if !self.emit(heed) {
+                if let Ok(Some(request)) = request {
+                    // Room is needed for what comes of it, but the state is on its way already.
+                    self.busy = true;
+                    return Next::Request(request);
+                }
+                return Next::Wait;
+            }
+            match request {
+                Ok(Some(request)) => {
+                    self.busy = true;
+                    return Next::Request(request);
+                }
+                Ok(None) if self.session.is_finished() => return Next::Over,
+                Ok(None) => {}
+                Err(error) => {
+                    self.fail(error.into());
+                    return Next::Over;
+                }
+            }
+            // Idle: the current piece is done, the next may come.
+            if let Some(Letter { input: Input::Mark(number), .. }) = self.current.take() {
+                self.held = Some(Event::Marked(number));
+                continue;
+            }
+            let Some(letter) = self.inbox.pop_front() else { return Next::Wait };
+            match &letter.input {
+                Input::Samples(samples) => {
+                    if let Err(error) = self.session.accept_waveform(samples) {
+                        self.fail(error.into());
+                        return Next::Over;
+                    }
+                    self.arrivals.push_back((self.session.accepted_ms(), letter.received));
+                }
+                // Fails only if the session has failed, which the next round finds.
+                Input::Flush => drop(self.session.flush()),
+                Input::Mark(_) => {}
+                Input::Finish => self.session.input_finished(),
+            }
+            self.current = Some(letter);
+        }
+    }
+
+    /// Sends events while there is room; whether all are gone.
+    fn emit(&mut self, heed: &mut impl FnMut(&Emission)) -> bool {
+        loop {
+            let Ok(permit) = self.events.try_reserve() else {
+                self.stalled.store(true, Ordering::Release);
+                // Room may have been made before the flag was up, and then nobody will wake us.
+                if self.events.capacity() == 0 {
+                    return false;
+                }
+                self.stalled.store(false, Ordering::Release);
+                continue;
+            };
+            let Some(event) = self.session.poll_event().or_else(|| self.held.take()) else { return true };
+            let lag_ms = match &event {
+                Event::Committed(word) => lag_ms(&mut self.arrivals, word.source_ms),
+                _ => 0,
+            };
+            let emitted_ms = self.opened.elapsed().as_millis() as u64;
+            let emission = Emission { event, emitted_ms, lag_ms };
+            heed(&emission);
+            permit.send(Ok(emission));
+        }
+    }
+
+    fn fail(&mut self, error: StreamError) {
+        // Without room the reader is told by the end of the channel.
+        let _ = self.events.try_send(Err(error));
+    }
+}
+
+/// How long ago the audio up to `source_ms` was complete.
+fn lag_ms(arrivals: &mut VecDeque<(u64, Instant)>, source_ms: u64) -> u64 {
+    while arrivals.len() > 1 && arrivals.front().is_some_and(|&(until_ms, _)| until_ms < source_ms) {
+        arrivals.pop_front();
+    }
+    arrivals.front().map_or(0, |(_, received)| received.elapsed().as_millis() as u64)
+}
