@@ -4,8 +4,14 @@
 //! messages, and says good-bye. It is pure: no socket, no clock, nothing random; what it needs of those is handed in.
 //! Invariant: for the same inputs the same messages, which is what the recorded conversations in `proto/fixtures` check.
 
-use std::time::Duration;
+pub mod deepgram;
+pub mod error;
+pub mod query;
+pub mod realtime;
 
+use core::time::Duration;
+
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::audio::Encoding;
@@ -18,6 +24,13 @@ pub enum Message {
     Text(String),
     /// Bytes.
     Binary(Vec<u8>),
+}
+
+impl Message {
+    /// A text message that holds this as JSON. `value` is plain data with text for keys, which JSON always can hold.
+    fn json(value: &impl Serialize) -> Self {
+        Self::Text(serde_json::to_string(value).unwrap_or_default())
+    }
 }
 
 /// What a connection asks for, read from its URL by the dialect's `parse`.
@@ -134,8 +147,9 @@ pub trait Dialect: Send {
     /// The first messages, once the session is there.
     fn open(&mut self, session: &SessionInfo) -> Vec<Message>;
 
-    /// What a message of the client's amounts to, in order. Every message has an answer or a command; a bad one is
-    /// answered with the dialect's error and, where the dialect says so, ends the connection.
+    /// What a message of the client's amounts to, in order. Every message has an answer or a command, but for those that
+    /// only keep the connection alive; a bad one is answered with the dialect's error and, where the dialect says so,
+    /// ends the connection.
     fn receive(&mut self, message: Message) -> Vec<Action>;
 
     /// The messages that an event makes; none for what the dialect does not show.

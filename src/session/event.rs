@@ -1,6 +1,6 @@
 //! What is said to a stream and what it says: the product's own vocabulary, plain data, no wire format.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a client asks of its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Emission {
 }
 
 /// Something that happened in a session. Times are milliseconds of audio since the session's first sample.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A target word that will never change. The concatenation of all `text` fields is the translation.
@@ -63,7 +63,7 @@ pub enum Event {
 }
 
 /// One committed word.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Committed {
     /// Number of this word in the session, from 0, without gaps.
     pub seq: u64,
@@ -81,7 +81,7 @@ pub struct Committed {
 }
 
 /// A guess at what comes next.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tentative {
     /// Utterance number, from 0.
     pub utterance: u64,
@@ -90,7 +90,7 @@ pub struct Tentative {
 }
 
 /// Words of the live source transcript.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transcript {
     /// Utterance number, from 0.
     pub utterance: u64,

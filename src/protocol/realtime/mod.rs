@@ -1,0 +1,246 @@
+//! The native dialect: OpenAI's Realtime Translation over a websocket, and optional extensions.
+//!
+//! `proto/README.md` describes it and `proto/realtime.schema.json` holds every message. Invariant: a client that asks for
+//! no extension sees nothing but OpenAI's events, though with more fields.
+
+mod client;
+mod secret;
+mod server;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value::Error},
+};
+
+pub use client::{ClientEvent, ClientMessage};
+pub use secret::{SecretRequest, SecretResponse};
+pub use server::{Delta, ErrorBody, ServerEvent, ServerMessage};
+pub use session::{
+    Audio, AudioInput, AudioInputUpdate, AudioOutput, AudioOutputUpdate, AudioUpdate, Extension, Microphone,
+    NoiseReduction, Session, SessionUpdate, Transcription,
+};
+
+use super::{
+    Action, Closing, Dialect, End, Message, SessionInfo, StreamOptions,
+    query::{Query, QueryError},
+};
+use crate::{
+    audio::Encoding,
+    session::event::{Command, Emission, Event},
+};
+
+/// Rate of raw audio unless the URL says another: OpenAI's.
+const DEFAULT_RATE_HZ: u32 = 24_000;
+/// The step of `elapsed_ms`: OpenAI's engine frame.
+const FRAME_MS: u64 = 200;
+
+/// One connection. See the [module](self).
+#[derive(Debug)]
+pub struct Realtime {
+    session: Option<Session>,
+    encoding: Encoding,
+    /// Those asked for in the URL.
+    extensions: BTreeSet<Extension>,
+    preset: Option<SessionUpdate>,
+    closing: bool,
+    num_events: u64,
+}
+
+impl Realtime {
+    /// Reads the parameters of the URL, percent-decoded: `model` (required), `input_format`, `rate`, `channels`, `k` and
+    /// `ext`; others are ignored.
+    ///
+    /// # Errors
+    /// If one is missing or has a value that is not allowed, or if there is an `intent`, which asks for another kind of
+    /// session.
+    pub fn parse(query: &[(String, String)]) -> Result<(Self, StreamOptions), QueryError> {
+        let query = Query(query);
+        if let Some(intent) = query.get("intent") {
+            return Err(QueryError::invalid("intent", intent, "no intent: this endpoint only translates"));
+        }
+        let model = query.get("model").filter(|model| !model.is_empty());
+        let missing = || QueryError::Missing { param: "model", allowed: "the name of a model".into() };
+        let model = model.ok_or_else(missing)?.to_owned();
+        let encoding = encoding(query)?;
+        let k = query.number("k", |k| *k > 0, "1 and more")?;
+        let extensions = extensions(query)?;
+        let options = StreamOptions {
+            model: Some(model),
+            encoding,
+            k,
+            source_language: None,
+            target_language: None,
+            tentative: extensions.contains(&Extension::Tentative),
+        };
+        Ok((Self { session: None, encoding, extensions, preset: None, closing: false, num_events: 0 }, options))
+    }
+
+    /// Lets the session begin as an update would make it: the settings that an ephemeral key was given for.
+    pub fn preset(&mut self, update: SessionUpdate) {
+        self.preset = Some(update);
+    }
+
+    fn message(&mut self, event: ServerEvent) -> Message {
+        self.num_events += 1;
+        Message::json(&ServerMessage { event_id: format!("event_{}", self.num_events), event })
+    }
+
+    fn act(&mut self, event: ClientEvent) -> Result<Action, ErrorBody> {
+        if self.closing {
+            let message = "nothing can follow session.close";
+            return Err(ErrorBody::invalid("session_closing", None, message));
+        }
+        match event {
+            ClientEvent::Append { audio } => {
+                check_whole_samples(&audio, self.encoding)?;
+                Ok(Action::Command(Command::Audio(audio)))
+            }
+            ClientEvent::Update { session: update } => {
+                let tentative = self.extensions.contains(&Extension::Tentative);
+                let unopened = || ErrorBody::invalid("invalid_event", None, "the session is not open yet");
+                let session = self.session.as_mut().ok_or_else(unopened)?;
+                session.update(update, tentative)?;
+                let session = session.clone();
+                Ok(Action::Reply(self.message(ServerEvent::Updated { session })))
+            }
+            ClientEvent::Close => {
+                self.closing = true;
+                Ok(Action::Command(Command::Finish))
+            }
+        }
+    }
+
+    fn show(&self, emission: &Emission) -> Vec<ServerEvent> {
+        let Some(session) = &self.session else {
+            return Vec::new();
+        };
+        let on = |extension| session.extensions.contains(&extension);
+        match &emission.event {
+            Event::Committed(word) => {
+                let (seq, source_ms, lag_ms) = (word.seq, word.source_ms, emission.lag_ms);
+                let delta = Delta {
+                    seq: Some(seq),
+                    ..delta(&word.text, source_ms, word.start_ms, word.end_ms, emission.emitted_ms)
+                };
+                let metrics = on(Extension::Lag).then_some(ServerEvent::Metrics { seq, source_ms, lag_ms });
+                [ServerEvent::OutputTranscript(delta)].into_iter().chain(metrics).collect()
+            }
+            Event::Transcript(heard) if session.audio.input.transcription.is_some() => {
+                let delta = delta(&heard.text, heard.end_ms, heard.start_ms, heard.end_ms, emission.emitted_ms);
+                vec![ServerEvent::InputTranscript(delta)]
+            }
+            &Event::UtteranceStart { utterance, start_ms } if on(Extension::Vad) => {
+                vec![ServerEvent::SpeechStarted { utterance, start_ms }]
+            }
+            &Event::UtteranceEnd { utterance, start_ms, end_ms } if on(Extension::Vad) => {
+                vec![ServerEvent::SpeechStopped { utterance, start_ms, end_ms }]
+            }
+            Event::Tentative(guess) if on(Extension::Tentative) => {
+                vec![ServerEvent::Tentative { utterance: guess.utterance, text: guess.text.clone() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Dialect for Realtime {
+    fn open(&mut self, info: &SessionInfo) -> Vec<Message> {
+        let mut session = Session::new(info);
+        session.extensions = self.extensions.clone();
+        let tentative = self.extensions.contains(&Extension::Tentative);
+        let refused = self.preset.take().and_then(|update| session.update(update, tentative).err());
+        self.session = Some(session.clone());
+        let events = [ServerEvent::Created { session }].into_iter();
+        events.chain(refused.map(|error| ServerEvent::Error { error })).map(|event| self.message(event)).collect()
+    }
+
+    fn receive(&mut self, message: Message) -> Vec<Action> {
+        let read = match message {
+            // Any split of the bytes will do, so that their number means nothing.
+            Message::Binary(bytes) if !self.closing => return vec![Action::Command(Command::Audio(bytes))],
+            Message::Binary(audio) => Ok(ClientMessage { event_id: None, event: ClientEvent::Append { audio } }),
+            Message::Text(text) => ClientMessage::parse(&text),
+        };
+        let action = read.and_then(|ClientMessage { event_id, event }| {
+            self.act(event).map_err(|error| ErrorBody { event_id, ..error })
+        });
+        vec![action.unwrap_or_else(|error| Action::Reply(self.message(ServerEvent::Error { error })))]
+    }
+
+    fn emit(&mut self, emission: &Emission) -> Vec<Message> {
+        self.show(emission).into_iter().map(|event| self.message(event)).collect()
+    }
+
+    fn close(&mut self, end: &End) -> Closing {
+        let wants_notice = |session: &Session| session.extensions.contains(&Extension::GoAway);
+        let (event, code, reason) = match end {
+            End::Finished => (Some(ServerEvent::Closed), 1000, ""),
+            End::Draining if self.session.as_ref().is_some_and(wants_notice) => {
+                (Some(ServerEvent::GoAway { time_left_ms: 0 }), 1001, "draining")
+            }
+            End::Draining => (None, 1001, "draining"),
+            End::Failed(failure) => {
+                let codes = failure.kind.codes();
+                (Some(ServerEvent::Error { error: failure.into() }), codes.close, codes.code)
+            }
+        };
+        let messages = event.map(|event| self.message(event)).into_iter().collect();
+        Closing { messages, code, reason: reason.to_owned() }
+    }
+}
+
+fn encoding(query: Query<'_>) -> Result<Encoding, QueryError> {
+    let raw = || Ok((query.rate_hz("rate")?.unwrap_or(DEFAULT_RATE_HZ), query.channels()?));
+    match query.get("input_format").unwrap_or("pcm16") {
+        "pcm16" => raw().map(|(rate_hz, channels)| Encoding::Pcm16 { rate_hz, channels }),
+        "f32" => raw().map(|(rate_hz, channels)| Encoding::F32 { rate_hz, channels }),
+        "opus" | "webm" | "ogg" => {
+            let raw_only = ["rate", "channels"].into_iter().find_map(|param| Some((param, query.get(param)?)));
+            match raw_only {
+                None => Ok(Encoding::Container),
+                Some((param, value)) => Err(QueryError::invalid(param, value, "nothing: a container says it itself")),
+            }
+        }
+        other => Err(QueryError::invalid("input_format", other, "pcm16, f32, opus, webm or ogg")),
+    }
+}
+
+/// A list of names with commas between; an empty one is none.
+fn extensions(query: Query<'_>) -> Result<BTreeSet<Extension>, QueryError> {
+    let names = query.get("ext").unwrap_or_default().split(',').filter(|name| !name.is_empty());
+    let known = |name| {
+        let extension: Result<Extension, Error> = Extension::deserialize(IntoDeserializer::into_deserializer(name));
+        extension.map_err(|_| QueryError::invalid("ext", name, "lag, vad, tentative or go_away"))
+    };
+    names.map(known).collect()
+}
+
+/// A message with raw audio holds whole samples of all channels.
+fn check_whole_samples(audio: &[u8], encoding: Encoding) -> Result<(), ErrorBody> {
+    let sample_bytes = match encoding {
+        Encoding::Pcm16 { channels, .. } => 2 * usize::from(channels),
+        Encoding::F32 { channels, .. } => 4 * usize::from(channels),
+        Encoding::Container => 1,
+    };
+    if audio.len().is_multiple_of(sample_bytes) {
+        return Ok(());
+    }
+    let message = format!("audio holds {} bytes; allowed is a multiple of {sample_bytes}", audio.len());
+    Err(ErrorBody::invalid("invalid_value", Some("audio"), message))
+}
+
+fn delta(text: &str, heard_ms: u64, start_ms: u64, end_ms: u64, emitted_ms: u64) -> Delta {
+    Delta {
+        delta: text.to_owned(),
+        elapsed_ms: Some(heard_ms.div_ceil(FRAME_MS).saturating_mul(FRAME_MS)),
+        seq: None,
+        src_start_ms: Some(start_ms),
+        src_end_ms: Some(end_ms),
+        emitted_ms: Some(emitted_ms),
+    }
+}
