@@ -19,6 +19,9 @@
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
 //! engine/    requests of sessions -> batched steps of the network; a recording driven on one thread
+//! config/    file < environment < flags -> the server's one validated config
+//! telemetry.rs  every metric and its buckets; where the log goes
+//! server/    sockets: limits, keys, shutdown, health
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
 //! main.rs    the program
@@ -56,8 +59,10 @@
 //! ## Import rule
 //!
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
-//! `text` and `policy`; `protocol` `session::event` and `audio`'s plain types; `bundle` `features`, `text` and `model`; `engine` `session`, `text` and `bundle`, and in
-//! `engine::torch` `model`; `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
+//! `text` and `policy`; `protocol` `session::event` and `audio`'s plain types; `bundle` `features`, `text` and `model`;
+//! `engine` `session`, `text` and `bundle`, and in `engine::torch` `model`; `config` nothing; `telemetry` `config`;
+//! `server` `engine`, `session`, `protocol`, `audio`, `config` and `telemetry`; `subtitles` `session`; `plot` nothing;
+//! `train` all but `session`, `policy` and `engine`.
 //! `tests/tidy.rs` holds the table.
 //!
 //! ## Where this differs from what one might expect
@@ -87,9 +92,15 @@ pub mod text;
 
 #[cfg(feature = "torch")]
 pub mod bundle;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod engine;
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod plot;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;
 #[cfg(feature = "torch")]
 pub mod train;
