@@ -4,6 +4,9 @@
 //! messages, and says good-bye. It is pure: no socket, no clock, nothing random; what it needs of those is handed in.
 //! Invariant: for the same inputs the same messages, which is what the recorded conversations in `proto/fixtures` check.
 
+pub mod simuleval;
+pub mod simulstream;
+
 use std::time::Duration;
 
 use thiserror::Error;
