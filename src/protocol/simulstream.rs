@@ -27,6 +27,9 @@ use crate::{
     session::event::{Command, Emission, Event},
 };
 
+/// What a close frame can hold besides its code: RFC 6455 §5.5.
+const MAX_REASON_BYTES: usize = 123;
+
 /// Takes the lines of the metrics log as they arise.
 pub type MetricsSink = Box<dyn FnMut(MetricsLine) + Send>;
 
@@ -218,19 +221,20 @@ pub fn closing(end: &End) -> Closing {
         End::Draining => (1001, "the server stops"),
         End::Failed(failure) => (close_code(failure.kind), failure.message.as_str()),
     };
-    Closing { messages: Vec::new(), code, reason: reason[..reason.floor_char_boundary(123)].to_owned() }
+    let bytes = (0..=reason.len().min(MAX_REASON_BYTES)).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
+    Closing { messages: Vec::new(), code, reason: reason[..bytes].to_owned() }
 }
 
 /// RFC 6455 §7.4.1 where it has a code that fits.
 fn close_code(kind: FailureKind) -> u16 {
     match kind {
-        FailureKind::UnsupportedData => 1003,
-        FailureKind::InvalidMessage | FailureKind::UndecodableAudio | FailureKind::SlowReader => 1008,
+        FailureKind::Expired => 1001,
+        FailureKind::UnsupportedData | FailureKind::UndecodableAudio => 1003,
+        FailureKind::InvalidMessage | FailureKind::SlowReader => 1008,
         FailureKind::TooLarge => 1009,
         FailureKind::Internal => 1011,
         FailureKind::TooFast => 4029,
         FailureKind::Idle => 4031,
-        FailureKind::Expired => 4008,
     }
 }
 

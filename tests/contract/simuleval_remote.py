@@ -1,7 +1,7 @@
 """`simuleval` with its remote evaluation repaired.
 
-In every release (1.1.1, 1.1.2, 1.1.4) `--remote-eval` stops with an AttributeError, as the evaluator lacks the name by
-which it is asked for its sentences; the attribute below is all that is missing. (In 1.1.0 it sends no JSON at all.)
+In the releases 1.1.1, 1.1.2 and 1.1.4 `--remote-eval` stops with an AttributeError: the evaluator lacks the name by which
+it is asked for its sentences. The attribute below is all that is missing. (1.1.0 stops at its first segment of speech.)
 """
 
 from simuleval.cli import main
