@@ -145,7 +145,7 @@ fn no_error_repeats_a_key() {
     ] {
         let text = message(file, environment.as_slice());
         assert!(!text.contains("secret"), "{text}");
-        assert!(text.contains("key"), "{text}");
+        assert!(text.contains("keys") || text.starts_with("TOML parse error at line 2"), "{text}");
     }
     assert!(message("[auth]\nkeys = ['sk-long-enough', 'short']", &[]).contains("key 2 of the list is malformed"));
 }
