@@ -231,11 +231,8 @@ async fn tls_is_spoken_and_a_handshake_has_a_deadline() {
     assert!(!ask(&mut plain).await.contains("HTTP"));
     server.metric("decalage_connections 0").await;
 
-    let swapped = tls::load(&TlsConfig { certificate: key.clone(), key: certificate.clone() }).unwrap_err().to_string();
-    assert!(
-        swapped.starts_with("a certificate cannot be read from") || swapped.contains("cannot be used"),
-        "{swapped}"
-    );
+    let swapped = TlsConfig { certificate: key.clone(), key: certificate.clone() };
+    assert!(tls::load(&swapped).unwrap_err().to_string().starts_with("a certificate cannot be read from"));
     let missing = TlsConfig { certificate, key: folder.path().join("none.pem") };
     assert!(tls::load(&missing).unwrap_err().to_string().starts_with("a private key cannot be read from"));
 }

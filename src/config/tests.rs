@@ -1,3 +1,5 @@
+//! The config from outside: what the example says, what overrides what, what is refused, and what is never shown.
+
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
