@@ -231,8 +231,8 @@ async fn tls_is_spoken_and_a_handshake_has_a_deadline() {
     assert!(!ask(&mut plain).await.contains("HTTP"));
     server.metric("decalage_connections 0").await;
 
-    let swapped = tls::load(&TlsConfig { certificate: key.clone(), key: certificate.clone() }).unwrap_err().to_string();
-    assert!(swapped.starts_with("a certificate cannot be read from") || swapped.contains("cannot be used"), "{swapped}");
+    let swapped = TlsConfig { certificate: key.clone(), key: certificate.clone() };
+    assert!(tls::load(&swapped).unwrap_err().to_string().starts_with("a certificate cannot be read from"));
     let missing = TlsConfig { certificate, key: folder.path().join("none.pem") };
     assert!(tls::load(&missing).unwrap_err().to_string().starts_with("a private key cannot be read from"));
 }
@@ -243,7 +243,8 @@ async fn stopping_closes_idle_connections_and_waits_for_websockets() {
     let mut websocket = server.websocket().await;
     let mut idle = server.connect().await;
     idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    read_until(&mut idle, &idle.local_addr().unwrap().to_string()).await;
+    let client = idle.local_addr().unwrap().to_string();
+    read_until(&mut idle, &client).await;
 
     let completed = tokio::spawn({
         let shutdown = server.shutdown.clone();

@@ -68,6 +68,6 @@ impl Provider for Variable {
 fn without_excerpt(error: &Error) -> ConfigError {
     let text = error.to_string();
     let is_excerpt = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
-    let lines: Vec<&str> = text.lines().filter(|line| !is_excerpt(line)).collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !is_excerpt(line)).map(str::trim).collect();
     ConfigError::Read(lines.join(": "))
 }

@@ -165,7 +165,9 @@ fn metered(stream: TcpStream, held: Held, metrics: &Metrics) -> impl AsyncRead +
         tracing::debug!(%error, "no TCP_NODELAY"); // a socket that is closed already; reading will say so
     }
     let (received, sent) = (metrics.received_bytes.clone(), metrics.sent_bytes.clone());
-    let stream = InspectReader::new(stream, move |bytes: &[u8]| drop(received.inc_by(bytes.len() as u64)));
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        received.inc_by(bytes.len() as u64);
+    });
     InspectWriter::new(stream, move |bytes: &[u8]| {
         let _held = &held;
         sent.inc_by(bytes.len() as u64);

@@ -39,7 +39,11 @@ pub fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
         move |cause| TlsError::File { wanted, path, cause }
     };
     let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(&config.certificate).and_then(|certificates| certificates.collect());
+        CertificateDer::pem_file_iter(&config.certificate).and_then(Iterator::collect);
+    let certificates = match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(pem::Error::NoItemsFound),
+        other => other,
+    };
     let certificates = certificates.map_err(failed("a certificate", &config.certificate))?;
     let key = PrivateKeyDer::from_pem_file(&config.key).map_err(failed("a private key", &config.key))?;
     // Named, because rustls has no default where several providers are compiled in.
