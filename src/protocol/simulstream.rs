@@ -1,4 +1,4 @@
-//! simulstream's websocket protocol, the toolkit of IWSLT 2026 (<https://pypi.org/project/simulstream>, 1.0.0 read).
+//! simulstream's websocket protocol, the toolkit of IWSLT 2026 (the package `simulstream` 1.0.0, read and run).
 //!
 //! ```text
 //! {"sample_rate":16000,"source_lang":"en","target_lang":"de","metrics_metadata":{"wav_name":"talk.wav"}}  ─▶
