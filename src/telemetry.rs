@@ -59,6 +59,8 @@ pub enum StepKind {
     Encode,
     /// Tokens to tokens.
     Decode,
+    /// The rest of a translation.
+    Search,
 }
 
 /// Why a stream, a recording or a connection was not taken.
@@ -184,6 +186,7 @@ impl Metrics {
         let kind = match kind {
             StepKind::Encode => Kind { kind: "encode" },
             StepKind::Decode => Kind { kind: "decode" },
+            StepKind::Search => Kind { kind: "search" },
         };
         self.batch_size.get_or_create(&kind).observe(batch_size as f64);
         self.step_seconds.get_or_create(&kind).observe(duration.as_secs_f64());

@@ -5,6 +5,7 @@ mod export;
 mod info;
 mod output;
 mod prepare;
+mod serve;
 mod train;
 mod translate;
 
@@ -16,9 +17,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use decalage::audio::{AudioError, AudioReader, Limits};
 use decalage::bundle::BundleError;
+use decalage::config::ConfigError;
 use decalage::engine::LoadError;
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const BUNDLE: u8 = 3;
 const INPUT: u8 = 4;
 
@@ -26,7 +29,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed
-  2    wrong usage
+  2    wrong usage or configuration
   3    the bundle is missing, damaged, or of another version
   4    an audio input is missing, empty, damaged or of no known format (everything before the fault is translated)
   127  libtorch is missing or of another version (the system's loader says which file)";
@@ -47,6 +50,8 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     #[command(after_help = EXIT_CODES)]
     Info(info::Info),
+    #[command(after_help = EXIT_CODES)]
+    Serve(Box<serve::Serve>),
     Prepare(prepare::Prepare),
     Train(Box<train::Train>),
     Export(export::Export),
@@ -55,17 +60,21 @@ enum Command {
 /// Runs the program; see [`EXIT_CODES`].
 pub(crate) fn run() -> ExitCode {
     tch::set_num_threads(1);
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_target(false)
-        .without_time()
-        .with_ansi(io::stderr().is_terminal())
-        .init();
     let cli = Cli::parse();
+    // The server has a log of its own, as its config says.
+    if !matches!(cli.command, Command::Serve(_)) {
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_target(false)
+            .without_time()
+            .with_ansi(io::stderr().is_terminal())
+            .init();
+    }
     let done = match cli.command {
         Command::Translate(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Info(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Prepare(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Export(command) => command.run(),
@@ -82,6 +91,9 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<ConfigError>()) {
+        return USAGE;
+    }
     let is_bundle = |cause: &(dyn std::error::Error + 'static)| cause.is::<BundleError>() || cause.is::<LoadError>();
     if error.chain().any(is_bundle) {
         BUNDLE

@@ -73,7 +73,7 @@ impl<W: Write> Output<W> {
             Event::UtteranceEnd { .. } if self.format == Format::Text => self.end_line()?,
             Event::UtteranceEnd { start_ms, end_ms, .. } => self.utterances.push(Span { start_ms, end_ms }),
             Event::UtteranceStart { .. } | Event::Tentative(_) => {}
-            Event::Flushed | Event::Marked(_) | Event::Finished => {}
+            Event::Flushed | Event::Marked { .. } | Event::Finished => {}
         }
         Ok(())
     }

@@ -104,6 +104,8 @@ pub struct ModelConfig {
     pub max_batch: usize,
     /// Streams at a time; more are refused.
     pub max_sessions: usize,
+    /// Uploaded recordings at a time; they have a thread of their own.
+    pub max_recordings: usize,
     /// Lag of the wait-k policy, where the client names none.
     pub k: usize,
 }
@@ -155,7 +157,7 @@ impl Default for ServerConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { bundle: PathBuf::from("models/en-de-small"), workers: 0, max_batch: 32, max_sessions: 64, k: 3 }
+        Self { bundle: PathBuf::from("models/en-de-small"), workers: 0, max_batch: 32, max_sessions: 64, max_recordings: 8, k: 3 }
     }
 }
 

@@ -15,7 +15,7 @@ impl Config {
     /// The first value that is out of its range, or a server that others can reach and that asks for no key.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { server, auth, model, log } = self;
-        let ranges: [(&str, u64, RangeInclusive<u64>); 15] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 16] = [
             ("server.max_connections", server.max_connections as u64, 1..=100_000),
             ("server.max_connections_per_ip", server.max_connections_per_ip as u64, 1..=100_000),
             ("server.header_timeout_ms", server.header_timeout_ms, 100..=60_000),
@@ -31,6 +31,7 @@ impl Config {
             ("model.workers", model.workers as u64, 0..=256),
             ("model.max_batch", model.max_batch as u64, 1..=1024),
             ("model.max_sessions", model.max_sessions as u64, 1..=100_000),
+            ("model.max_recordings", model.max_recordings as u64, 1..=1000),
             ("model.k", model.k as u64, 1..=100),
         ];
         for (key, value, range) in ranges {

@@ -173,8 +173,9 @@ impl Engine {
         };
         lane.mail.try_send(Mail::Open(id, Box::new(opening))).map_err(|_| OpenError::Stopping)?;
         let credits = Arc::new(Semaphore::new(CREDITS));
-        let input = StreamInput { id, mail: lane.mail.clone(), credits, waiting: Default::default() };
-        let events = StreamEvents { id, mail: lane.mail.clone(), events, stalled, slot: Some(slot) };
+        let input =
+            StreamInput { id, mail: lane.mail.clone(), credits: Arc::clone(&credits), waiting: Default::default() };
+        let events = StreamEvents { id, mail: lane.mail.clone(), events, stalled, slot: Some(slot), credits };
         Ok((input, events))
     }
 

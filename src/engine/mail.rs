@@ -39,6 +39,6 @@ pub(super) struct Opening {
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) input: Input,
-    pub(super) credit: OwnedSemaphorePermit,
+    pub(super) _credit: OwnedSemaphorePermit,
     pub(super) received: Instant,
 }

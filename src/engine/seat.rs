@@ -26,8 +26,8 @@ pub(super) struct Seat<S> {
     busy: bool,
     /// Up to which audio what came when, oldest first.
     arrivals: VecDeque<(u64, Instant)>,
-    /// An event of ours that there was no room for.
-    held: Option<Event>,
+    /// An answered mark that has not left, and when it came.
+    held: Option<(Event, Instant)>,
     events: mpsc::Sender<Result<Emission, StreamError>>,
     stalled: Arc<AtomicBool>,
     opened: Instant,
@@ -109,8 +109,8 @@ impl<S: Clone> Seat<S> {
                 }
             }
             // Idle: the current piece is done, the next may come.
-            if let Some(Letter { input: Input::Mark(number), .. }) = self.current.take() {
-                self.held = Some(Event::Marked(number));
+            if let Some(Letter { input: Input::Mark(mark), received, .. }) = self.current.take() {
+                self.held = Some((Event::Marked { mark }, received));
                 continue;
             }
             let Some(letter) = self.inbox.pop_front() else { return Next::Wait };
@@ -143,9 +143,15 @@ impl<S: Clone> Seat<S> {
                 self.stalled.store(false, Ordering::Release);
                 continue;
             };
-            let Some(event) = self.session.poll_event().or_else(|| self.held.take()) else { return true };
+            let event = self.session.poll_event().map(|event| (event, None));
+            let held = || self.held.take().map(|(event, received)| (event, Some(received)));
+            let Some((event, received)) = event.or_else(held) else { return true };
             let lag_ms = match &event {
                 Event::Committed(word) => lag_ms(&mut self.arrivals, word.source_ms),
+                Event::Marked { .. } | Event::Flushed | Event::Finished => {
+                    let received = received.or(self.current.as_ref().map(|letter| letter.received));
+                    received.map_or(0, |received| received.elapsed().as_millis() as u64)
+                }
                 _ => 0,
             };
             let emitted_ms = self.opened.elapsed().as_millis() as u64;

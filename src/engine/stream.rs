@@ -95,7 +95,7 @@ impl StreamInput {
         while !self.waiting.is_empty() {
             let credit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| StreamError::Stopped)?;
             let Some(input) = self.waiting.pop_front() else { break };
-            let letter = Letter { input, credit, received: Instant::now() };
+            let letter = Letter { input, _credit: credit, received: Instant::now() };
             self.mail.try_send(Mail::Input(self.id, letter)).map_err(|_| StreamError::Stopped)?;
         }
         Ok(())
@@ -121,6 +121,7 @@ pub struct StreamEvents {
     pub(super) stalled: Arc<AtomicBool>,
     /// The stream's place; goes back when the worker knows that the stream is over.
     pub(super) slot: Option<Arc<OwnedSemaphorePermit>>,
+    pub(super) credits: Arc<Semaphore>,
 }
 
 impl StreamEvents {
@@ -138,6 +139,8 @@ impl StreamEvents {
 
 impl Drop for StreamEvents {
     fn drop(&mut self) {
+        // Whoever still feeds the stream is told.
+        self.credits.close();
         if let Some(slot) = self.slot.take() {
             // As above: a worker that is gone holds no session.
             let _ = self.mail.try_send(Mail::Gone(self.id, slot));

@@ -205,11 +205,11 @@ async fn marks_and_flushes_are_answered_in_order() {
     let position = |wanted: &Event| said.iter().position(|event| event == wanted).unwrap();
     let end = said.iter().position(|event| matches!(event, Event::UtteranceEnd { .. })).unwrap();
     let order = [
-        position(&Event::Marked(1)),
-        position(&Event::Marked(2)),
+        position(&Event::Marked { mark: 1 }),
+        position(&Event::Marked { mark: 2 }),
         end,
         position(&Event::Flushed),
-        position(&Event::Marked(3)),
+        position(&Event::Marked { mark: 3 }),
     ];
     assert!(order.is_sorted() && order[0] == 0, "{order:?}");
     assert_eq!(said.last(), Some(&Event::Finished));

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -20,7 +20,7 @@ use super::stream::StreamError;
 use crate::session::event::{Emission, Event};
 use crate::session::translator::{Translator, TranslatorError};
 use crate::session::{Reply, Request, SessionAssets};
-use crate::telemetry::{Metrics, Step};
+use crate::telemetry::{Metrics, StepKind};
 
 /// What a worker is made of, and what it tells others.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl<T: Translator> Worker<T> {
         let mut seats: HashMap<u64, Seat<T::State>> = HashMap::new();
         let mut queue = Queue::new(self.max_batch);
         let mut ready: HashSet<u64> = HashSet::new();
+        let mut counted = 0;
         loop {
             if queue.len() == 0 {
                 match self.mail.blocking_recv() {
@@ -53,7 +54,8 @@ impl<T: Translator> Worker<T> {
             for id in ready.drain() {
                 self.advance(id, &mut seats, &mut queue);
             }
-            self.metrics.queue_depth(queue.len());
+            self.metrics.jobs_waiting.inc_by(queue.len() as i64 - counted);
+            counted = queue.len() as i64;
             if let Some(batch) = queue.next() {
                 for (id, reply) in self.step(batch) {
                     if let Some(seat) = seats.get_mut(&id) {
@@ -107,9 +109,10 @@ impl<T: Translator> Worker<T> {
 
     fn advance(&self, id: u64, seats: &mut HashMap<u64, Seat<T::State>>, queue: &mut Queue<T::State>) {
         let Some(seat) = seats.get_mut(&id) else { return };
-        let mut heed = |emission: &Emission| match &emission.event {
-            Event::Committed(_) => self.metrics.committed(emission.lag_ms),
-            _ => {}
+        let mut heed = |emission: &Emission| {
+            if let Event::Committed(_) = emission.event {
+                self.metrics.committed(Duration::from_millis(emission.lag_ms));
+            }
         };
         match seat.advance(&mut heed) {
             Next::Request(request) => queue.push(id, request),
@@ -120,14 +123,14 @@ impl<T: Translator> Worker<T> {
 
     /// The answers of a batch; none for a job that panicked.
     fn step(&self, batch: Batch<T::State>) -> Vec<(u64, Option<Reply<T::State>>)> {
-        let (kind, ids, requests): (Step, Vec<u64>, Vec<Request<T::State>>) = match &batch {
+        let (kind, ids, requests): (StepKind, Vec<u64>, Vec<Request<T::State>>) = match &batch {
             Batch::Decode(jobs) => {
-                (Step::Decode, ids(jobs), jobs.iter().map(|(_, job)| Request::Decode(job.clone())).collect())
+                (StepKind::Decode, ids(jobs), jobs.iter().map(|(_, job)| Request::Decode(job.clone())).collect())
             }
             Batch::Encode(jobs) => {
-                (Step::Encode, ids(jobs), jobs.iter().map(|(_, job)| Request::Encode(job.clone())).collect())
+                (StepKind::Encode, ids(jobs), jobs.iter().map(|(_, job)| Request::Encode(job.clone())).collect())
             }
-            Batch::Search(id, job) => (Step::Search, vec![*id], vec![Request::Search(job.clone())]),
+            Batch::Search(id, job) => (StepKind::Search, vec![*id], vec![Request::Search(job.clone())]),
         };
         let began = Instant::now();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(batch)));

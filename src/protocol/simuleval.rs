@@ -180,7 +180,7 @@ impl SimulEval {
     pub fn accept(&mut self, event: &Event) {
         match event {
             Event::Committed(word) => self.words.push_str(&word.text),
-            Event::Marked(number) if self.awaiting == Awaiting::Mark(*number) => self.awaiting = Awaiting::Nothing,
+            Event::Marked { mark } if self.awaiting == Awaiting::Mark(*mark) => self.awaiting = Awaiting::Nothing,
             Event::Finished => self.awaiting = Awaiting::Nothing,
             _ => {}
         }
@@ -253,7 +253,7 @@ mod tests {
         let bytes = [0.5_f32.to_le_bytes(), (-1.0_f32).to_le_bytes()].concat();
         assert_eq!(input.commands, [Command::Audio(bytes), Command::Mark(1)]);
         assert_eq!(agent.output(), Ok(None), "the stream has not heard it yet");
-        agent.accept(&Event::Marked(1));
+        agent.accept(&Event::Marked { mark: 1 });
         assert_eq!(agent.output().unwrap().as_deref(), Some(READ));
 
         let input = agent.input(&segment("[0]", false)).unwrap();
@@ -261,7 +261,7 @@ mod tests {
         agent.accept(&word("Guten"));
         agent.accept(&word(" Tag"));
         assert_eq!(agent.output(), Ok(None), "more words may come");
-        agent.accept(&Event::Marked(2));
+        agent.accept(&Event::Marked { mark: 2 });
         assert_eq!(agent.output().unwrap(), text("Guten Tag", false));
 
         let input = agent.input(&segment("[0]", true)).unwrap();
@@ -288,7 +288,7 @@ mod tests {
         agent.reset();
         agent.input(&segment("[0]", false)).unwrap();
         assert_eq!(agent.input(EMPTY).unwrap().commands, [Command::Finish]);
-        agent.accept(&Event::Marked(1));
+        agent.accept(&Event::Marked { mark: 1 });
         assert_eq!(agent.output(), Ok(None));
         agent.accept(&Event::Finished);
         assert_eq!(agent.output().unwrap().as_deref(), Some(OVER));
@@ -310,7 +310,7 @@ mod tests {
             agent.input(&segment("[0]", false)).unwrap();
             let error = agent.input(&body).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
-            agent.accept(&Event::Marked(1));
+            agent.accept(&Event::Marked { mark: 1 });
             assert_eq!(agent.output(), Err(error));
             agent.reset();
         }

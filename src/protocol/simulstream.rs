@@ -197,7 +197,7 @@ impl Dialect for Simulstream {
                 self.new.push_str(&word.text);
                 Vec::new()
             }
-            Event::Marked(received_bytes) => {
+            Event::Marked { mark: received_bytes } => {
                 let new = self.conclude(*received_bytes, emission);
                 if new.is_empty() { Vec::new() } else { vec![answer(&new)] }
             }
@@ -312,10 +312,10 @@ mod tests {
         assert_eq!(end, [Action::Command(Command::Finish)]);
 
         assert!(dialect.emit(&emission(word("Guten"), 9, 9)).is_empty());
-        let answers = dialect.emit(&emission(Event::Marked(1600), 10, 9));
+        let answers = dialect.emit(&emission(Event::Marked { mark: 1600 }, 10, 9));
         assert_eq!(answers, [Message::Text(r#"{"deleted":"","new":"Guten"}"#.into())]);
         // Nothing new: nothing is said, but the time counts; what it waited for the chunk before it does not.
-        assert!(dialect.emit(&emission(Event::Marked(3200), 14, 13)).is_empty());
+        assert!(dialect.emit(&emission(Event::Marked { mark: 3200 }, 14, 13)).is_empty());
         assert!(dialect.emit(&emission(word(" Tag."), 20, 6)).is_empty());
         let answers = dialect.emit(&emission(Event::Finished, 30, 2));
         assert_eq!(

@@ -9,7 +9,7 @@ use axum::{
 use serde_json::json;
 
 use super::auth::AuthError;
-use crate::audio::AudioError;
+use crate::{audio::AudioError, protocol::query::QueryError};
 
 const INVALID: &str = "invalid_request_error";
 
@@ -61,6 +61,11 @@ impl ApiError {
         Self { code: Some("model_not_found"), param: Some("model"), ..Self::not_found(message) }
     }
 
+    /// 408: the client took too long.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self { code: Some("timeout"), ..Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, message) }
+    }
+
     /// 413: more than is allowed, of bytes or of audio.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self { code: Some("too_large"), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message) }
@@ -91,10 +96,17 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The answer's body.
+    pub fn body(&self) -> serde_json::Value {
+        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
+        json!({ "error": error })
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
-        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
+        let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -116,6 +128,12 @@ impl From<AuthError> for ApiError {
             AuthError::TooManyEphemeral { retry_after_s, .. } => Self::too_many(message, retry_after_s),
             AuthError::Random => Self::internal(&error),
         }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        Self::invalid(Some(error.param()), error.to_string())
     }
 }
 

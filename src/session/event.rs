@@ -58,7 +58,10 @@ pub enum Event {
     /// Everything heard before [`Command::Flush`] has been translated.
     Flushed,
     /// Everything before [`Command::Mark`] has been worked off.
-    Marked(u64),
+    Marked {
+        /// The command's number.
+        mark: u64,
+    },
     /// The input was finished and nothing more will come.
     Finished,
 }

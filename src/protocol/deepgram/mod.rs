@@ -199,7 +199,7 @@ impl Deepgram {
                 let outcome = Outcome { is_final: true, from_finalize: true, ..Outcome::default() };
                 vec![self.results(&outcome, Vec::new(), self.heard_ms, self.heard_ms)]
             }
-            Event::Tentative(_) | Event::Transcript(_) | Event::Marked(_) | Event::Finished => Vec::new(),
+            Event::Tentative(_) | Event::Transcript(_) | Event::Marked { .. } | Event::Finished => Vec::new(),
         }
     }
 

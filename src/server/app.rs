@@ -1,0 +1,183 @@
+//! What every handler shares, and the gate that each stream and recording passes before anything is promised to it.
+//!
+//! Invariant: whoever passed holds a place of the engine's and one of the key's, and gives both back by being dropped.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderMap;
+use rand::random;
+
+use super::auth::{self, Keys, Origins, Principal};
+use super::error::ApiError;
+use super::shutdown::Shutdown;
+use super::slots::{Slot, Slots};
+use crate::config::{Config, KeyHash};
+use crate::engine::{Engine, OpenError, Pace, StreamEvents, StreamInput};
+use crate::protocol::SessionInfo;
+use crate::session::SessionConfig;
+use crate::telemetry::{Active, Metrics, Rejection};
+
+/// When a client that found no place may ask again: utterances are short, sessions are not.
+const RETRY_AFTER_S: u64 = 5;
+/// A session without an end still says when it ends: in ten years.
+const NEVER_S: u64 = 10 * 365 * 24 * 3600;
+
+/// The model that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Its name: the bundle's folder.
+    pub name: String,
+    /// Names the bundle's contents.
+    pub bundle: String,
+    /// ISO 639-1.
+    pub source_language: String,
+    /// ISO 639-1.
+    pub target_language: String,
+    /// When it was loaded, in seconds since 1970.
+    pub loaded_at: u64,
+}
+
+/// See the [module](self). A clone is the same one.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    model: ModelInfo,
+    config: Config,
+    keys: Keys,
+    origins: Origins,
+    by_key: Slots<KeyHash>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+/// A place, and who has it.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) input: StreamInput,
+    pub(super) events: StreamEvents,
+    pub(super) info: SessionInfo,
+    pub(super) place: Place,
+}
+
+/// Given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _share: Slot<KeyHash>,
+    _active: Active,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(engine: Engine, model: ModelInfo, config: Config, metrics: Metrics, shutdown: Shutdown) -> Self {
+        let keys = Keys::new(config.auth.keys.clone());
+        let origins = Origins::new(config.server.allowed_origins.clone());
+        let by_key = Slots::new(config.auth.max_sessions_per_key);
+        Self(Arc::new(Shared { engine, model, config, keys, origins, by_key, metrics, shutdown }))
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(super) fn model(&self) -> &ModelInfo {
+        &self.0.model
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
+    }
+
+    /// Whom a request comes from.
+    pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, ApiError> {
+        let checked = self.0.origins.check(headers).inspect_err(|_| self.reject(Rejection::Origin));
+        checked?;
+        let principal = self.0.keys.authenticate(auth::key(headers), now_s());
+        Ok(principal.inspect_err(|_| self.reject(Rejection::Unauthorized))?)
+    }
+
+    /// The model that a request names, which must be the one that is served.
+    pub(super) fn check_model(&self, name: Option<&str>) -> Result<(), ApiError> {
+        match name {
+            Some(name) if name != self.0.model.name => Err(ApiError::no_model(name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Languages that a request names, which must be the model's. Regions are ignored: `de-AT` is `de`.
+    pub(super) fn check_languages(&self, source: Option<&str>, target: Option<&str>) -> Result<(), ApiError> {
+        let model = &self.0.model;
+        let wanted = [("language", source, &model.source_language), ("to_language", target, &model.target_language)];
+        for (param, wanted, allowed) in wanted {
+            let Some(wanted) = wanted else { continue };
+            let language = wanted.split(['-', '_']).next().unwrap_or_default();
+            if !language.eq_ignore_ascii_case(allowed) {
+                let message = format!("{param} is {wanted:?}, allowed is {allowed:?} with the model {}", model.name);
+                return Err(ApiError::invalid(Some(param), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a stream for `principal`, or says why not.
+    pub(super) fn admit(&self, principal: &Principal, config: SessionConfig, pace: Pace) -> Result<Admitted, ApiError> {
+        let shared = &self.0;
+        let Some(share) = shared.by_key.acquire(principal.key) else {
+            self.reject(Rejection::Share);
+            let most = shared.config.auth.max_sessions_per_key;
+            return Err(ApiError::too_many(format!("this key has {most} streams, no more are allowed"), RETRY_AFTER_S));
+        };
+        let (input, events) = shared.engine.open(config, pace).map_err(|error| match error {
+            OpenError::Full(_) => {
+                self.reject(Rejection::Capacity);
+                ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
+            }
+            OpenError::Stopping => {
+                self.reject(Rejection::Draining);
+                ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
+            }
+            OpenError::Session(error) => ApiError::invalid(None, error.to_string()),
+        })?;
+        let place = Place { _share: share, _active: shared.metrics.session() };
+        Ok(Admitted { input, events, info: self.session_info(), place })
+    }
+
+    /// What a session that is opened now is.
+    pub(super) fn session_info(&self) -> SessionInfo {
+        let model = &self.0.model;
+        let created_at = now_s();
+        let longest_s = match self.0.config.server.max_session_ms {
+            0 => NEVER_S,
+            ms => Duration::from_millis(ms).as_secs(),
+        };
+        SessionInfo {
+            id: format!("sess_{:032x}", random::<u128>()),
+            model: model.name.clone(),
+            bundle: model.bundle.clone(),
+            source_language: model.source_language.clone(),
+            target_language: model.target_language.clone(),
+            created_at,
+            expires_at: created_at + longest_s,
+        }
+    }
+
+    fn reject(&self, reason: Rejection) {
+        self.0.metrics.session_rejected(reason);
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
