@@ -46,8 +46,8 @@ pub struct Heard<'a> {
     pub at: Instant,
     /// What came.
     pub message: &'a ServerMessage,
-    /// Of a delta: since when the speech that it renders could be heard, from its beginning. Of `session.metrics`: from
-    /// when the audio that decided the word was there until the word came, the *commit lag*.
+    /// Of a delta: since when the first piece of the speech that it renders was there. Of `session.metrics`: from when the
+    /// audio that decided the word was there until the word came, the *commit lag*.
     pub lag: Option<Duration>,
 }
 

@@ -16,9 +16,6 @@ use super::{Record, Usage};
 use crate::client::{Client, ClientError, ClientOptions, PIECE_SAMPLES, Pace, Piece, converse};
 use crate::protocol::realtime::Extension;
 
-/// Clients begin within this time.
-pub const STAGGER: Duration = Duration::from_secs(8);
-
 /// Where in its piece a client begins is drawn; all runs draw the same.
 const SEED: u64 = 2026;
 const PIECE_MS: f64 = 100.0;
@@ -33,6 +30,8 @@ pub struct Load {
     pub options: Arc<ClientOptions>,
     /// What each says: see [`super::playlist`].
     pub playlist: Bytes,
+    /// The clients begin within this time, evenly.
+    pub stagger: Duration,
     /// The server's process, if its CPU and memory are to be measured.
     pub server_pid: Option<u32>,
 }
@@ -52,7 +51,7 @@ impl Load {
     /// How long a trial takes if the server keeps up.
     pub fn duration(&self, sessions: usize) -> Duration {
         let num_pieces = self.playlist.len() / (2 * PIECE_SAMPLES);
-        let stagger = if sessions > 1 { STAGGER } else { Duration::ZERO };
+        let stagger = if sessions > 1 { self.stagger } else { Duration::ZERO };
         stagger + Duration::from_secs_f64(num_pieces as f64 * PIECE_MS / 1000.0)
     }
 
@@ -63,7 +62,7 @@ impl Load {
         let mut clients = JoinSet::new();
         for client in 0..sessions {
             let jitter = Duration::from_secs_f64(random.random_range(0.0..PIECE_MS) / 1000.0);
-            let begin = epoch + jitter + STAGGER.mul_f64(client as f64 / sessions as f64);
+            let begin = epoch + jitter + self.stagger.mul_f64(client as f64 / sessions as f64);
             clients.spawn(speak(Arc::clone(&self.options), self.playlist.clone(), epoch, begin));
         }
         let mut trial = Trial::default();

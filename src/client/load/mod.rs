@@ -16,7 +16,7 @@ mod search;
 mod server;
 mod stats;
 
-pub use drive::{Load, STAGGER, Trial};
+pub use drive::{Load, Trial};
 pub use playlist::playlist;
 pub use record::{Record, Word};
 pub use report::{MAX_P99_INCREASE_MS, MAX_SLOPE_MS_PER_MIN, Report, Summary};

@@ -25,7 +25,7 @@ pub struct Record {
     pub text: String,
     /// Its words, as far as the server tells their lag.
     pub words: Vec<Word>,
-    /// From the beginning of the speech that the first word renders until that word.
+    /// From when the first piece of the speech that the first word renders was there until that word came.
     pub first_commit_ms: Option<f64>,
     /// Audio that the server had heard when it decided the last word.
     pub heard_ms: u64,

@@ -23,7 +23,7 @@ const BYTES_PER_MIB: f64 = 1_048_576.0;
 /// What some clients experienced.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// From the beginning of the speech that a client's first word renders until that word, in ms.
+    /// From when the first piece of the speech that a client's first word renders was there until that word came, in ms.
     pub first_commit_ms: Option<Distribution>,
     /// From when the audio that decided a word was there until the word came, in ms. Its mean is what computing and the
     /// network add to average lagging.
