@@ -157,7 +157,14 @@ impl Default for ServerConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { bundle: PathBuf::from("models/en-de-small"), workers: 0, max_batch: 32, max_sessions: 64, max_recordings: 8, k: 3 }
+        Self {
+            bundle: PathBuf::from("models/en-de-small"),
+            workers: 0,
+            max_batch: 32,
+            max_sessions: 64,
+            max_recordings: 8,
+            k: 3,
+        }
     }
 }
 

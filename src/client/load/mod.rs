@@ -22,3 +22,4 @@ pub use record::{Record, Word};
 pub use report::{MAX_P99_INCREASE_MS, MAX_SLOPE_MS_PER_MIN, Report, Summary};
 pub use search::Search;
 pub use server::{Server, ServerError, Usage};
+pub use stats::Distribution;
