@@ -3,7 +3,6 @@
 mod table;
 
 use std::fs::File;
-use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
