@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::mail::{Letter, Opening};
@@ -134,14 +135,18 @@ impl<S: Clone> Seat<S> {
     /// Sends events while there is room; whether all are gone.
     fn emit(&mut self, heed: &mut impl FnMut(&Emission)) -> bool {
         loop {
-            let Ok(permit) = self.events.try_reserve() else {
-                self.stalled.store(true, Ordering::Release);
-                // Room may have been made before the flag was up, and then nobody will wake us.
-                if self.events.capacity() == 0 {
-                    return false;
+            let permit = match self.events.try_reserve() {
+                Ok(permit) => permit,
+                Err(TrySendError::Closed(())) => return false,
+                Err(TrySendError::Full(())) => {
+                    self.stalled.store(true, Ordering::Release);
+                    // Room may have been made before the flag was up, and then nobody will wake us.
+                    if self.events.capacity() == 0 {
+                        return false;
+                    }
+                    self.stalled.store(false, Ordering::Release);
+                    continue;
                 }
-                self.stalled.store(false, Ordering::Release);
-                continue;
             };
             let event = self.session.poll_event().map(|event| (event, None));
             let held = || self.held.take().map(|(event, received)| (event, Some(received)));

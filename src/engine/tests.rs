@@ -230,6 +230,25 @@ async fn input_after_the_end_is_refused() {
 }
 
 #[tokio::test]
+async fn a_reader_that_leaves_in_the_middle_frees_its_worker() {
+    let engine = engine(64);
+    for round in 0..200 {
+        let (mut input, mut events) = engine.open(config(1), Pace::Live).unwrap();
+        let speaker = tokio::spawn(async move {
+            // Ends with an error as soon as nobody listens.
+            let _ = input.send(Input::Samples(dialogue().to_vec())).await;
+        });
+        for _ in 0..round % 7 {
+            timeout(LONG, events.next()).await.unwrap();
+        }
+        drop(events);
+        timeout(LONG, speaker).await.unwrap().unwrap();
+    }
+    until_active(&engine, 0).await;
+    assert!(engine.join(LONG));
+}
+
+#[tokio::test]
 async fn ten_thousand_streams_leave_nothing() {
     let engine = engine(4);
     let word = audio(&[(true, 300)]);
