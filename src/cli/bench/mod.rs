@@ -3,7 +3,6 @@
 mod table;
 
 use std::fs::File;
-use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +34,7 @@ pub(crate) struct Bench {
     /// Clients at once; with --find, the number to begin with
     #[arg(long, default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=Search::MAX_SESSIONS as u64))]
     sessions: usize,
-    /// How long each speaks
+    /// How long each speaks; in less than two minutes the slope of the lag is mostly noise
     #[arg(long, default_value_t = 2.0, value_parser = parse_minutes)]
     minutes: f64,
     /// Model of the server that is started for this
@@ -205,7 +204,7 @@ fn summary(report: &Report) -> Value {
 }
 
 fn parse_minutes(text: &str) -> Result<f64, String> {
-    // Less holds no slope, more no playlist.
+    // Less is hardly longer than the time in which clients begin; more would fill the memory with audio.
     let allowed = 0.25..=240.0;
     let minutes = text.parse().ok().filter(|minutes| allowed.contains(minutes));
     minutes.ok_or_else(|| format!("allowed is {} to {}", allowed.start(), allowed.end()))
