@@ -16,7 +16,8 @@ mod recording;
 mod seat;
 #[cfg(feature = "server")]
 mod stream;
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;
 #[cfg(feature = "torch")]
 mod torch;
