@@ -6,19 +6,24 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::auth::AuthError;
 use crate::{audio::AudioError, protocol::query::QueryError};
 
 const INVALID: &str = "invalid_request_error";
 
-/// An answer that is not what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An answer that is not what was asked for. Serialized, it is what the body has under `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Error)]
 pub struct ApiError {
     /// Status of the answer.
+    #[serde(skip)]
     pub status: StatusCode,
-    /// Whose fault it is, in OpenAI's words; the field `type`.
+    /// Whose fault it is: `invalid_request_error`, `rate_limit_error` or `server_error`.
+    #[serde(rename = "type")]
     pub kind: &'static str,
     /// What a program can tell it by.
     pub code: Option<&'static str>,
@@ -27,6 +32,7 @@ pub struct ApiError {
     /// For people.
     pub message: String,
     /// When it may help to try again.
+    #[serde(skip)]
     pub retry_after_s: Option<u64>,
 }
 
@@ -99,8 +105,7 @@ impl ApiError {
 impl ApiError {
     /// The answer's body.
     pub fn body(&self) -> serde_json::Value {
-        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
-        json!({ "error": error })
+        json!({ "error": self })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod error;
 pub mod eval;
 pub mod listen;
 mod models;
+mod openapi;
 mod recordings;
 pub mod shutdown;
 pub mod slots;
@@ -55,6 +56,7 @@ pub fn router(app: App, admin: Admin) -> Router {
         .layer(cors)
         .with_state(app)
         .merge(admin::routes(admin))
+        .route("/openapi.json", get(openapi::openapi))
         .fallback(|| async { ApiError::not_found("no such route") })
         .layer(from_fn_with_state(metrics, count_request))
 }

@@ -5,43 +5,69 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::app::{App, now_s};
+use super::app::{App, ModelInfo, now_s};
 use super::error::ApiError;
+use super::openapi::Fails;
 use crate::protocol::realtime::{ErrorBody, SecretRequest};
 
-/// `GET /v1/models`
-pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    app.authenticate(&headers)?;
-    Ok(Json(json!({ "object": "list", "data": [describe(&app)] })))
+/// A model, as OpenAI describes one, and its languages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Model {
+    object: &'static str,
+    owned_by: &'static str,
+    #[serde(flatten)]
+    info: ModelInfo,
 }
 
-/// `GET /v1/models/{id}`
+/// All models.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Models {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// The model that is served, as a list
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", responses(
+    (status = 200, description = "One model", body = Models), Fails<401>, Fails<403>,
+))]
+pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Json<Models>, ApiError> {
+    app.authenticate(&headers)?;
+    Ok(Json(Models { object: "list", data: vec![describe(&app)] }))
+}
+
+/// One model
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "retrieve_model",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The model", body = Model), Fails<401>, Fails<403>, Fails<404>),
+)]
 pub(super) async fn retrieve(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Model>, ApiError> {
     app.authenticate(&headers)?;
     app.check_model(Some(&id))?;
     Ok(Json(describe(&app)))
 }
 
-fn describe(app: &App) -> Value {
-    let model = app.model();
-    json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.loaded_at,
-        "owned_by": "decalage",
-        "bundle": model.bundle,
-        "source_language": model.source_language,
-        "target_language": model.target_language,
-    })
+fn describe(app: &App) -> Model {
+    Model { object: "model", owned_by: "decalage", info: app.model().clone() }
 }
 
-/// `POST /v1/realtime/translations/client_secrets`
+/// A key that expires, for a web page
+///
+/// Sessions of the native dialect that are opened with it begin with the settings that it was made for.
+#[utoipa::path(post, path = "/v1/realtime/translations/client_secrets",
+    request_body(content = ref("#/components/schemas/Realtime/$defs/client_secret_request")),
+    responses(
+        (status = 200, description = "The key, which is shown only here",
+            body = ref("#/components/schemas/Realtime/$defs/client_secret_response")),
+        Fails<400>, Fails<401>, Fails<403>, Fails<404>, Fails<413>, Fails<429>, Fails<500>,
+    ),
+)]
 pub(super) async fn client_secret(
     State(app): State<App>,
     headers: HeaderMap,
