@@ -1,6 +1,8 @@
 //! What went wrong to an HTTP answer in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`. Invariant: the
 //! text of a fault of ours stays in the log.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -28,7 +30,7 @@ pub struct ApiError {
     /// What a program can tell it by.
     pub code: Option<&'static str>,
     /// The field of the request that was wrong.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     /// For people.
     pub message: String,
     /// When it may help to try again.
@@ -43,7 +45,7 @@ impl ApiError {
 
     /// 400: the request cannot be understood, or a field has a value that it may not have.
     pub fn invalid(param: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { param, ..Self::new(StatusCode::BAD_REQUEST, INVALID, message) }
+        Self { param: param.map(Cow::Borrowed), ..Self::new(StatusCode::BAD_REQUEST, INVALID, message) }
     }
 
     /// 401: no key, or none that is known.
@@ -64,7 +66,7 @@ impl ApiError {
     /// 404: no such model.
     pub fn no_model(name: &str) -> Self {
         let message = format!("no model is named {name:?}, GET /v1/models lists those that are there");
-        Self { code: Some("model_not_found"), param: Some("model"), ..Self::not_found(message) }
+        Self { code: Some("model_not_found"), param: Some(Cow::Borrowed("model")), ..Self::not_found(message) }
     }
 
     /// 408: the client took too long.
@@ -129,7 +131,6 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Missing | AuthError::Unknown => Self::unauthorized(message),
             AuthError::Origin(_) | AuthError::EphemeralParent => Self::forbidden(message),
-            AuthError::Lifetime { .. } => Self::invalid(Some("expires_after.seconds"), message),
             AuthError::TooManyEphemeral { retry_after_s, .. } => Self::too_many(message, retry_after_s),
             AuthError::Random => Self::internal(&error),
         }

@@ -1,17 +1,19 @@
 //! `GET /v1/models` and `/v1/models/{id}`, as OpenAI answers them; `POST …/client_secrets`, keys for web pages.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::app::{App, ModelInfo, now_s};
 use super::error::ApiError;
 use super::openapi::Fails;
-use crate::protocol::realtime::{ErrorBody, SecretRequest};
+use crate::protocol::realtime::{ErrorBody, SecretRequest, SecretResponse};
 
 /// A model, as OpenAI describes one, and its languages.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,16 +73,18 @@ fn describe(app: &App) -> Model {
 pub(super) async fn client_secret(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<SecretResponse>, ApiError> {
     let principal = app.authenticate(&headers)?;
+    let body = body.map_err(|error| ApiError { status: error.status(), ..ApiError::too_large(error.body_text()) })?;
     let request = SecretRequest::parse(&body).map_err(invalid)?;
     app.check_model(Some(&request.model))?;
-    let info = app.session_info();
-    let key = app.keys().make_ephemeral(&principal, Some(request.seconds), now_s())?;
-    Ok(Json(request.respond(key.value, &info).map_err(invalid)?).into_response())
+    let session = request.preview(&app.session_info()).map_err(invalid)?;
+    // Last: a key is made only for what will be accepted.
+    let key = app.keys().make_ephemeral(&principal, request.seconds, request.session, now_s())?;
+    Ok(Json(SecretResponse { value: key.value, expires_at: key.expires_at_s, session }))
 }
 
 fn invalid(error: ErrorBody) -> ApiError {
-    ApiError::invalid(None, error.message)
+    ApiError { param: error.param.map(Cow::Owned), ..ApiError::invalid(None, error.message) }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use tracing::Instrument;
 
 use super::app::App;
-use super::auth::SUBPROTOCOLS;
+use super::auth::{Principal, SUBPROTOCOLS};
 use super::conversation::Conversation;
 use super::error::ApiError;
 use super::openapi::Fails;
@@ -68,8 +68,13 @@ pub(super) async fn realtime(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
-    let (dialect, options) = Realtime::parse(&query)?;
-    open(&app, &headers, upgrade, Box::new(dialect), &options)
+    let principal = app.authenticate(&headers)?;
+    let (mut dialect, options) = Realtime::parse(&query)?;
+    // Its model is the one that is served, as this one is required to be.
+    if let Some(session) = &principal.session {
+        dialect.preset(session.as_ref().clone());
+    }
+    open(&app, &principal, upgrade, Box::new(dialect), &options)
 }
 
 /// A live stream in Deepgram's dialect (websocket)
@@ -109,20 +114,20 @@ pub(super) async fn deepgram(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
+    let principal = app.authenticate(&headers)?;
     let (dialect, options) = Deepgram::parse(&query)?;
     // Deepgram's clients name Deepgram's models.
-    open(&app, &headers, upgrade, Box::new(dialect), &StreamOptions { model: None, ..options })
+    open(&app, &principal, upgrade, Box::new(dialect), &StreamOptions { model: None, ..options })
 }
 
 /// Admits a stream, then answers the upgrade.
-pub(super) fn open(
+fn open(
     app: &App,
-    headers: &HeaderMap,
+    principal: &Principal,
     upgrade: Upgrade,
     dialect: Box<dyn Dialect>,
     options: &StreamOptions,
 ) -> Result<Response, ApiError> {
-    let principal = app.authenticate(headers)?;
     app.check_model(options.model.as_deref())?;
     app.check_languages(options.source_language.as_deref(), options.target_language.as_deref())?;
     let upgrade = upgrade.map_err(|error| {
@@ -130,7 +135,7 @@ pub(super) fn open(
         ApiError { status, ..ApiError::invalid(None, error.body_text()) }
     })?;
     let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
-    let admitted = app.admit(&principal, session_config(app, options), Pace::Live)?;
+    let admitted = app.admit(principal, session_config(app, options), Pace::Live)?;
     let span = tracing::info_span!("stream", id = admitted.info.id, key = %principal);
     let conversation = Conversation::new(app.clone(), admitted, dialect, decoder);
     // Counts from before the upgrade, so that a server that stops waits for it.

@@ -205,7 +205,7 @@ mod tests {
             ("beam_size", "33", "1 to 32"),
         ] {
             let error = Settings::default().set(name, value).unwrap_err();
-            assert_eq!(error.param, Some(name));
+            assert_eq!(error.param.as_deref(), Some(name));
             assert!(error.message.contains(value) && error.message.ends_with(allowed), "{}", error.message);
         }
     }
