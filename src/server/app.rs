@@ -42,7 +42,7 @@ pub struct ModelInfo {
     pub loaded_at: u64,
 }
 
-/// See the [module](self). A clone is the same one.
+/// What every handler shares. A clone is the same one.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Shared>);
 
