@@ -37,10 +37,12 @@ fn main() -> Result<(), Failure> {
     let mut first = None;
     let mut alone = None;
     for (workers, threads, max_batch, streams) in LAYOUTS {
-        let engine = start(&bundle, EngineConfig { workers, max_batch, max_sessions: 128, max_recordings: 1 }, threads)?;
+        let engine =
+            start(&bundle, EngineConfig { workers, max_batch, max_sessions: 128, max_recordings: 1 }, threads)?;
         let began = Instant::now();
         let texts = runtime.block_on(async {
-            let running: Vec<_> = (0..streams).map(|_| runtime.spawn(translate(engine.clone(), samples.clone()))).collect();
+            let running: Vec<_> =
+                (0..streams).map(|_| runtime.spawn(translate(engine.clone(), samples.clone()))).collect();
             let mut texts = Vec::new();
             for stream in running {
                 texts.push(stream.await??);

@@ -100,9 +100,18 @@ fn wrong_declarations_and_samples_are_named() {
         let error = AudioDecoder::new(Encoding::F32 { rate_hz, channels: 1 }, &limits).unwrap_err();
         assert!(matches!(error, AudioError::Rate { .. }) && error.is_senders_fault(), "{error:?}");
     }
-    let bytes: Vec<u8> = [0.5, f32::NAN, 0.5].iter().flat_map(|s| s.to_le_bytes()).collect();
-    let (samples, error) = push(Encoding::F32 { rate_hz: 16_000, channels: 1 }, &bytes, &[]);
-    assert!(samples == [0.5] && matches!(error, Some(AudioError::NotFinite)), "{error:?}");
+    // One of the two channels is enough, and the cause is the same for any split of the bytes.
+    for (wrong, channels) in [(f32::NAN, 1), (f32::INFINITY, 1), (f32::NAN, 2), (f32::NEG_INFINITY, 2)] {
+        let mut interleaved = vec![0.5; 8 * usize::from(channels)];
+        interleaved[5 * usize::from(channels)] = wrong;
+        let bytes: Vec<u8> = interleaved.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        for size in 1..=bytes.len() {
+            let encoding = Encoding::F32 { rate_hz: 16_000, channels };
+            let (samples, error) = push_pieces(encoding, bytes.chunks(size), &limits);
+            assert_eq!(samples, [0.5; 5], "{wrong} {size}");
+            assert!(matches!(error, Some(AudioError::NotFinite { index: 5 })), "{wrong} {size}: {error:?}");
+        }
+    }
     let (samples, error) = push(Encoding::Pcm16 { rate_hz: 16_000, channels: 1 }, &[0, 64, 9], &[]);
     assert!(samples == [0.5] && matches!(error, Some(AudioError::Truncated { .. })), "{error:?}");
     let mut wav = fixture("reference.wav");

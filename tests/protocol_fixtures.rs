@@ -14,7 +14,7 @@ use decalage::{
     protocol::{
         Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo,
         deepgram::Deepgram,
-        realtime::{ClientMessage, Realtime, SecretRequest, ServerEvent, ServerMessage},
+        realtime::{ClientMessage, Realtime, SecretRequest, SecretResponse, ServerEvent, ServerMessage},
     },
     session::event::{Command, Emission, Event},
 };
@@ -278,7 +278,9 @@ fn keys_are_asked_for_and_given_as_the_schema_says() {
         schema["$defs"]["client_secret_request"]["examples"].as_array().unwrap().iter().zip([1_600, 1_060])
     {
         let request = SecretRequest::parse(example.to_string().as_bytes()).unwrap();
-        let answer = serde_json::to_value(request.respond("ek_1".into(), &info).unwrap()).unwrap();
+        let session = request.preview(&info).unwrap();
+        let answer = SecretResponse { value: "ek_1".into(), expires_at: info.created_at + request.seconds, session };
+        let answer = serde_json::to_value(answer).unwrap();
         assert_valid(&response, &answer, "response");
         assert_eq!(answer["expires_at"], expires_at);
     }

@@ -9,12 +9,13 @@ use super::{AudioError, Limits, samples_in};
 pub(super) struct Converter {
     resampler: Option<(u32, Resampler)>,
     limit_ms: u64,
+    taken: u64,
     given: u64,
 }
 
 impl Converter {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { resampler: None, limit_ms: limits.max_duration_ms, given: 0 }
+        Self { resampler: None, limit_ms: limits.max_duration_ms, taken: 0, given: 0 }
     }
 
     /// Takes mono samples at `rate_hz` and appends those ready at 16 kHz to `out`.
@@ -29,7 +30,8 @@ impl Converter {
             resampler.push(&mono[..finite], out)?;
         }
         self.count(start, out)?;
-        if finite < mono.len() { Err(AudioError::NotFinite) } else { Ok(()) }
+        self.taken += finite as u64;
+        if finite < mono.len() { Err(AudioError::NotFinite { index: self.taken }) } else { Ok(()) }
     }
 
     /// Appends the tail to `out`.

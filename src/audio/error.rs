@@ -63,9 +63,12 @@ pub enum AudioError {
         /// What was incomplete.
         cause: String,
     },
-    /// A sample is infinite or not a number.
-    #[error("a sample is infinite or not a number")]
-    NotFinite,
+    /// A sample is infinite or not a number. Those before it were decoded.
+    #[error("sample {index} is infinite or not a number, allowed are numbers, by convention from -1 to 1")]
+    NotFinite {
+        /// Which one, from 0, at the rate of the input and after its channels were mixed.
+        index: u64,
+    },
     /// The decoded audio is longer than [`Limits::max_duration_ms`](super::Limits::max_duration_ms).
     #[error("the audio is longer than the limit of {limit_ms} ms")]
     TooLong {

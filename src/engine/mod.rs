@@ -1,6 +1,6 @@
 //! Sessions' requests to answers: streams for front ends, served by threads that own a translator each.
 //!
-//! Front ends hold a [`StreamInput`] and a [`StreamEvents`]; the session itself lives with its worker, so that only
+//! Front ends hold a `StreamInput` and a `StreamEvents`; the session itself lives with its worker, so that only
 //! plain data crosses threads and a step batches whoever is ready. [`Recording`] does without any of that: one
 //! recording on the calling thread.
 //! Invariant: a request's answer is the same alone and among others.
@@ -16,7 +16,8 @@ mod recording;
 mod seat;
 #[cfg(feature = "server")]
 mod stream;
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;
 #[cfg(feature = "torch")]
 mod torch;

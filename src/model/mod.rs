@@ -2,7 +2,7 @@
 //!
 //! Modular Linearized Attention (arXiv 2304.08453) with the long-short range attention of Lite Transformer (arXiv
 //! 2004.11886). Training calls the `forward` methods, serving the `step` methods of the same layers.
-//! Invariant: the model is read-only; all that an utterance accumulates is in its [`State`].
+//! Invariant: the model is read-only; all that an utterance accumulates is in its `State`.
 
 mod config;
 mod cost;

@@ -17,6 +17,19 @@ pub struct Codes {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::InvalidMessage,
+        Self::UnsupportedData,
+        Self::UndecodableAudio,
+        Self::TooLarge,
+        Self::TooFast,
+        Self::SlowReader,
+        Self::Idle,
+        Self::Expired,
+        Self::Internal,
+    ];
+
     /// The table.
     pub fn codes(self) -> Codes {
         const CLIENT: &str = "invalid_request_error";
@@ -45,23 +58,11 @@ impl FailureKind {
 mod tests {
     use super::*;
 
-    const ALL: [FailureKind; 9] = [
-        FailureKind::InvalidMessage,
-        FailureKind::UnsupportedData,
-        FailureKind::UndecodableAudio,
-        FailureKind::TooLarge,
-        FailureKind::TooFast,
-        FailureKind::SlowReader,
-        FailureKind::Idle,
-        FailureKind::Expired,
-        FailureKind::Internal,
-    ];
-
     /// RFC 6455 §7.4.1 and §7.4.2: what a server may put in a close frame, and how long its reason may be.
     #[test]
     fn close_frames_are_legal() {
         let legal = |code: u16| matches!(code, 1000 | 1001 | 1003 | 1007..=1014 | 4000..=4999) && code != 1010;
-        for kind in ALL {
+        for kind in FailureKind::ALL {
             let codes = kind.codes();
             assert!(legal(codes.close), "{kind:?}");
             assert!(legal(codes.deepgram.0), "{kind:?}");
@@ -71,10 +72,10 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_code_of_its_own() {
-        let mut codes: Vec<&str> = ALL.iter().map(|kind| kind.codes().code).collect();
+        let mut codes: Vec<&str> = FailureKind::ALL.iter().map(|kind| kind.codes().code).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), ALL.len());
+        assert_eq!(codes.len(), FailureKind::ALL.len());
     }
 
     /// The SDKs reconnect after these, which must not repeat what the client did wrong.
@@ -82,7 +83,7 @@ mod tests {
     fn no_fault_of_the_client_invites_to_reconnect() {
         let recoverable = [1001, 1005, 1006, 1011, 1012, 1013, 1015];
         let helped = |kind: &FailureKind| recoverable.contains(&kind.codes().close);
-        let helped: Vec<FailureKind> = ALL.into_iter().filter(helped).collect();
+        let helped: Vec<FailureKind> = FailureKind::ALL.into_iter().filter(helped).collect();
         assert_eq!(helped, [FailureKind::Expired, FailureKind::Internal]);
     }
 
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn the_table_is_documented() {
         let readme = include_str!("../../proto/README.md");
-        for kind in ALL {
+        for kind in FailureKind::ALL {
             let Codes { error_type, code, close, deepgram } = kind.codes();
             let row = format!("| `{code}` | `{error_type}` | {close} | {} `{}` |", deepgram.0, deepgram.1);
             assert!(readme.contains(&row), "proto/README.md lacks the row {row}");

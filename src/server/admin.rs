@@ -9,8 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use super::{error::ApiError, shutdown::Shutdown};
 use crate::telemetry::{Metrics, OPENMETRICS};
@@ -37,14 +38,30 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-async fn health(State(admin): State<Admin>) -> impl IntoResponse {
+/// One word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Status {
+    status: &'static str,
+}
+
+/// Whether the process is in order
+#[utoipa::path(get, path = "/health", security(()), responses(
+    (status = 200, description = "`ok`", body = Status),
+    (status = 503, description = "`failing`: the model fails again and again, start the process anew", body = Status),
+))]
+pub(super) async fn health(State(admin): State<Admin>) -> impl IntoResponse {
     match *admin.healthy.borrow() {
         true => status(StatusCode::OK, "ok"),
         false => status(StatusCode::SERVICE_UNAVAILABLE, "failing"),
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+/// Whether it should be sent clients
+#[utoipa::path(get, path = "/ready", security(()), responses(
+    (status = 200, description = "`ready`", body = Status),
+    (status = 503, description = "`not ready`, or `draining`: the server stops", body = Status),
+))]
+pub(super) async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if admin.shutdown.has_begun() {
         return status(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
@@ -55,10 +72,14 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 fn status(code: StatusCode, status: &'static str) -> impl IntoResponse {
-    (code, Json(json!({ "status": status })))
+    (code, Json(Status { status }))
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
+/// What Prometheus scrapes
+#[utoipa::path(get, path = "/metrics", security(()), responses(
+    (status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),
+))]
+pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => ApiError::internal(&error).into_response(),

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
 use rand::random;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth::{self, Keys, Origins, Principal};
 use super::error::ApiError;
@@ -24,9 +26,10 @@ const RETRY_AFTER_S: u64 = 5;
 const NEVER_S: u64 = 10 * 365 * 24 * 3600;
 
 /// The model that is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModelInfo {
     /// Its name: the bundle's folder.
+    #[serde(rename = "id")]
     pub name: String,
     /// Names the bundle's contents.
     pub bundle: String,
@@ -35,10 +38,11 @@ pub struct ModelInfo {
     /// ISO 639-1.
     pub target_language: String,
     /// When it was loaded, in seconds since 1970.
+    #[serde(rename = "created")]
     pub loaded_at: u64,
 }
 
-/// See the [module](self). A clone is the same one.
+/// What every handler shares. A clone is the same one.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Shared>);
 

@@ -116,16 +116,16 @@ impl Conversation {
         // Set when the input is finished: by then the rest must have been said.
         let mut overdue = expiry;
         loop {
-            if self.input.is_clear() {
-                if let Some(command) = self.commands.pop_front() {
-                    if command == Command::Finish {
-                        overdue = Instant::now() + Duration::from_millis(server.drain_timeout_ms);
-                    }
-                    self.perform(command)?;
-                    // Decoding a large message is work: others may go first.
-                    tokio::task::yield_now().await;
-                    continue;
+            if self.input.is_clear()
+                && let Some(command) = self.commands.pop_front()
+            {
+                if command == Command::Finish {
+                    overdue = Instant::now() + Duration::from_millis(server.drain_timeout_ms);
                 }
+                self.perform(command)?;
+                // Decoding a large message is work: others may go first.
+                tokio::task::yield_now().await;
+                continue;
             }
             let silence = match self.dialect.idle_limit() {
                 Some(limit) => (self.spoken + limit).min(self.heard + idle),
@@ -219,10 +219,10 @@ impl Conversation {
                 };
                 let pushed = decoder.push(&bytes);
                 self.input.push(Input::Samples(decoder.take()));
-                pushed.or_else(|error| fail(FailureKind::UndecodableAudio, error.to_string()))
+                pushed.or_else(|error| fail(FailureKind::UndecodableAudio, error.to_string()))?;
             }
-            Command::Flush => Ok(self.input.push(Input::Flush)),
-            Command::Mark(number) => Ok(self.input.push(Input::Mark(number))),
+            Command::Flush => self.input.push(Input::Flush),
+            Command::Mark(number) => self.input.push(Input::Mark(number)),
             Command::Finish => {
                 let Some(mut decoder) = self.decoder.take() else { return Ok(()) };
                 let rest = decoder.finish();
@@ -230,9 +230,10 @@ impl Conversation {
                 let rest =
                     rest.inspect_err(|error| tracing::warn!("the audio ends badly: {error}")).unwrap_or_default();
                 self.input.push(Input::Samples(rest));
-                Ok(self.input.push(Input::Finish))
+                self.input.push(Input::Finish);
             }
         }
+        Ok(())
     }
 
     // Here and below `&mut` because a decoder can move between threads but not be shared.

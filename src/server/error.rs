@@ -1,32 +1,40 @@
 //! What went wrong to an HTTP answer in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`. Invariant: the
 //! text of a fault of ours stays in the log.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::auth::AuthError;
 use crate::{audio::AudioError, protocol::query::QueryError};
 
 const INVALID: &str = "invalid_request_error";
 
-/// An answer that is not what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An answer that is not what was asked for. Serialized, it is what the body has under `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Error)]
 pub struct ApiError {
     /// Status of the answer.
+    #[serde(skip)]
     pub status: StatusCode,
-    /// Whose fault it is, in OpenAI's words; the field `type`.
+    /// Whose fault it is: `invalid_request_error`, `rate_limit_error` or `server_error`.
+    #[serde(rename = "type")]
     pub kind: &'static str,
     /// What a program can tell it by.
     pub code: Option<&'static str>,
     /// The field of the request that was wrong.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     /// For people.
     pub message: String,
     /// When it may help to try again.
+    #[serde(skip)]
     pub retry_after_s: Option<u64>,
 }
 
@@ -37,7 +45,7 @@ impl ApiError {
 
     /// 400: the request cannot be understood, or a field has a value that it may not have.
     pub fn invalid(param: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { param, ..Self::new(StatusCode::BAD_REQUEST, INVALID, message) }
+        Self { param: param.map(Cow::Borrowed), ..Self::new(StatusCode::BAD_REQUEST, INVALID, message) }
     }
 
     /// 401: no key, or none that is known.
@@ -58,7 +66,7 @@ impl ApiError {
     /// 404: no such model.
     pub fn no_model(name: &str) -> Self {
         let message = format!("no model is named {name:?}, GET /v1/models lists those that are there");
-        Self { code: Some("model_not_found"), param: Some("model"), ..Self::not_found(message) }
+        Self { code: Some("model_not_found"), param: Some(Cow::Borrowed("model")), ..Self::not_found(message) }
     }
 
     /// 408: the client took too long.
@@ -99,8 +107,7 @@ impl ApiError {
 impl ApiError {
     /// The answer's body.
     pub fn body(&self) -> serde_json::Value {
-        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
-        json!({ "error": error })
+        json!({ "error": self })
     }
 }
 
@@ -124,7 +131,6 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Missing | AuthError::Unknown => Self::unauthorized(message),
             AuthError::Origin(_) | AuthError::EphemeralParent => Self::forbidden(message),
-            AuthError::Lifetime { .. } => Self::invalid(Some("expires_after.seconds"), message),
             AuthError::TooManyEphemeral { retry_after_s, .. } => Self::too_many(message, retry_after_s),
             AuthError::Random => Self::internal(&error),
         }

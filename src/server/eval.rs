@@ -84,7 +84,7 @@ fn metrics_sink(log: Option<EvalLog>) -> MetricsSink {
 
 /// Nobody has a key here.
 fn anybody() -> Principal {
-    Principal { key: KeyHash::of(""), is_ephemeral: false }
+    Principal { key: KeyHash::of(""), session: None }
 }
 
 async fn root(State(eval): State<Eval>, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response {

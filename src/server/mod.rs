@@ -14,9 +14,12 @@ pub mod error;
 pub mod eval;
 pub mod listen;
 mod models;
+mod openapi;
 mod recordings;
 pub mod shutdown;
 pub mod slots;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod ws;
 
@@ -33,8 +36,8 @@ use self::admin::{Admin, count_request};
 pub use self::app::{App, ModelInfo};
 use self::error::ApiError;
 
-/// A body that is not a recording.
-const MAX_BODY_BYTES: usize = 64 << 10;
+/// A body that is not a recording: settings, which are remembered with an ephemeral key.
+const MAX_BODY_BYTES: usize = 4 << 10;
 /// How long a browser may remember what it is allowed.
 const CORS_AGE: Duration = Duration::from_secs(3600);
 
@@ -55,6 +58,7 @@ pub fn router(app: App, admin: Admin) -> Router {
         .layer(cors)
         .with_state(app)
         .merge(admin::routes(admin))
+        .route("/openapi.json", get(openapi::openapi))
         .fallback(|| async { ApiError::not_found("no such route") })
         .layer(from_fn_with_state(metrics, count_request))
 }

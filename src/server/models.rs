@@ -1,60 +1,90 @@
 //! `GET /v1/models` and `/v1/models/{id}`, as OpenAI answers them; `POST …/client_secrets`, keys for web pages.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::app::{App, now_s};
+use super::app::{App, ModelInfo, now_s};
 use super::error::ApiError;
-use crate::protocol::realtime::{ErrorBody, SecretRequest};
+use super::openapi::Fails;
+use crate::protocol::realtime::{ErrorBody, SecretRequest, SecretResponse};
 
-/// `GET /v1/models`
-pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    app.authenticate(&headers)?;
-    Ok(Json(json!({ "object": "list", "data": [describe(&app)] })))
+/// A model, as OpenAI describes one, and its languages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Model {
+    object: &'static str,
+    owned_by: &'static str,
+    #[serde(flatten)]
+    info: ModelInfo,
 }
 
-/// `GET /v1/models/{id}`
+/// All models.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Models {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// The model that is served, as a list
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", responses(
+    (status = 200, description = "One model", body = Models), Fails<401>, Fails<403>,
+))]
+pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Json<Models>, ApiError> {
+    app.authenticate(&headers)?;
+    Ok(Json(Models { object: "list", data: vec![describe(&app)] }))
+}
+
+/// One model
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "retrieve_model",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The model", body = Model), Fails<401>, Fails<403>, Fails<404>),
+)]
 pub(super) async fn retrieve(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Model>, ApiError> {
     app.authenticate(&headers)?;
     app.check_model(Some(&id))?;
     Ok(Json(describe(&app)))
 }
 
-fn describe(app: &App) -> Value {
-    let model = app.model();
-    json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.loaded_at,
-        "owned_by": "decalage",
-        "bundle": model.bundle,
-        "source_language": model.source_language,
-        "target_language": model.target_language,
-    })
+fn describe(app: &App) -> Model {
+    Model { object: "model", owned_by: "decalage", info: app.model().clone() }
 }
 
-/// `POST /v1/realtime/translations/client_secrets`
+/// A key that expires, for a web page
+///
+/// Sessions of the native dialect that are opened with it begin with the settings that it was made for.
+#[utoipa::path(post, path = "/v1/realtime/translations/client_secrets",
+    request_body(content = ref("#/components/schemas/Realtime/$defs/client_secret_request")),
+    responses(
+        (status = 200, description = "The key, which is shown only here",
+            body = ref("#/components/schemas/Realtime/$defs/client_secret_response")),
+        Fails<400>, Fails<401>, Fails<403>, Fails<404>, Fails<413>, Fails<429>, Fails<500>,
+    ),
+)]
 pub(super) async fn client_secret(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<SecretResponse>, ApiError> {
     let principal = app.authenticate(&headers)?;
+    let body = body.map_err(|error| ApiError { status: error.status(), ..ApiError::too_large(error.body_text()) })?;
     let request = SecretRequest::parse(&body).map_err(invalid)?;
     app.check_model(Some(&request.model))?;
-    let info = app.session_info();
-    let key = app.keys().make_ephemeral(&principal, Some(request.seconds), now_s())?;
-    Ok(Json(request.respond(key.value, &info).map_err(invalid)?).into_response())
+    let session = request.preview(&app.session_info()).map_err(invalid)?;
+    // Last: a key is made only for what will be accepted.
+    let key = app.keys().make_ephemeral(&principal, request.seconds, request.session, now_s())?;
+    Ok(Json(SecretResponse { value: key.value, expires_at: key.expires_at_s, session }))
 }
 
 fn invalid(error: ErrorBody) -> ApiError {
-    ApiError::invalid(None, error.message)
+    ApiError { param: error.param.map(Cow::Owned), ..ApiError::invalid(None, error.message) }
 }

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_source_ends_with_its_fault() {
-        let faulty: Samples = Box::new([Ok(vec![0.0; 2000]), Err(AudioError::NotFinite)].into_iter());
+        let faulty: Samples = Box::new([Ok(vec![0.0; 2000]), Err(AudioError::NotFinite { index: 2000 })].into_iter());
         let mut pieces = Source(faulty).pump().unwrap();
         let sizes: Vec<Option<usize>> = std::iter::from_fn(|| pieces.blocking_recv())
             .map(|piece| piece.ok().map(|piece| piece.pcm16.len()))

@@ -82,13 +82,13 @@ impl SecretRequest {
         Ok(Self { seconds, model, session })
     }
 
-    /// The answer that carries the key `value`. `info` is what a session opened now would be.
+    /// What a session opened with the key will be; `info` is what one opened now would be.
     ///
     /// # Errors
     /// Names the setting that such a session would not accept (400).
-    pub fn respond(&self, value: String, info: &SessionInfo) -> Result<SecretResponse, ErrorBody> {
+    pub fn preview(&self, info: &SessionInfo) -> Result<Session, ErrorBody> {
         let mut session = Session::new(info);
         session.update(self.session.clone(), false)?;
-        Ok(SecretResponse { value, expires_at: info.created_at.saturating_add(self.seconds), session })
+        Ok(session)
     }
 }

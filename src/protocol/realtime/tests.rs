@@ -114,13 +114,12 @@ fn a_key_sets_what_a_session_begins_with() {
     });
     let request = SecretRequest::parse(body.to_string().as_bytes()).unwrap();
     assert_eq!((request.model.as_str(), request.seconds), ("en-de-small", 10));
-    let response = request.respond("ek_1".into(), &info()).unwrap();
-    assert_eq!(response.expires_at, 1_010);
+    let session = request.preview(&info()).unwrap();
 
     let mut dialect = parse(&[]).unwrap().0;
     dialect.preset(request.session);
     let created = value(&dialect.open(&info())[0]);
-    assert_eq!(created["session"], serde_json::to_value(response.session).unwrap());
+    assert_eq!(created["session"], serde_json::to_value(session).unwrap());
     assert_eq!(created["session"]["audio"]["input"]["transcription"]["model"], "any");
 }
 
@@ -149,7 +148,7 @@ fn a_key_that_would_not_work_is_not_given() {
     }
     let request = |session: Value| SecretRequest::parse(json!({ "session": session }).to_string().as_bytes()).unwrap();
     let french = request(json!({ "model": "en-de-small", "audio": { "output": { "language": "fr" } } }));
-    let error = french.respond("ek_1".into(), &info()).unwrap_err();
+    let error = french.preview(&info()).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("session.audio.output.language"));
 }
 

@@ -5,7 +5,7 @@ mod credentials;
 mod ephemeral;
 mod origin;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
@@ -15,15 +15,15 @@ pub use self::{
     ephemeral::EphemeralKey,
     origin::Origins,
 };
-use crate::config::KeyHash;
+use crate::{config::KeyHash, protocol::realtime::SessionUpdate};
 
 /// Whom a request comes from. Shows the beginning of the key's hash, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Principal {
     /// Hash of the configured key, also where an ephemeral one was sent: what counts towards a limit.
     pub key: KeyHash,
-    /// An ephemeral key was sent, which makes no others.
-    pub is_ephemeral: bool,
+    /// An ephemeral key was sent, which makes no others: what sessions that are opened with it begin with.
+    pub session: Option<Arc<SessionUpdate>>,
 }
 
 impl fmt::Display for Principal {
@@ -59,30 +59,30 @@ impl Keys {
         // No early end: how long this takes does not tell which key was close.
         let is_configured = self.configured.iter().fold(false, |found, configured| found | configured.matches(&key));
         if is_configured {
-            return Ok(Principal { key, is_ephemeral: false });
+            return Ok(Principal { key, session: None });
         }
-        if let Some(parent) = self.ephemeral.parent(&key, now_s) {
-            return Ok(Principal { key: parent, is_ephemeral: true });
+        if let Some((parent, session)) = self.ephemeral.find(&key, now_s) {
+            return Ok(Principal { key: parent, session: Some(session) });
         }
-        if takes_any { Ok(Principal { key, is_ephemeral: false }) } else { Err(AuthError::Unknown) }
+        if takes_any { Ok(Principal { key, session: None }) } else { Err(AuthError::Unknown) }
     }
 
-    /// Makes a key that can be given to a web page: it is as good as the principal's own, for `lifetime_s` (10 to 7200,
-    /// 600 if not said).
+    /// Makes a key that can be given to a web page: it is as good as the principal's own, for `lifetime_s`, but that
+    /// sessions of the native dialect begin with the settings `session`.
     ///
     /// # Errors
-    /// The lifetime is out of range, the principal has an ephemeral key itself (or it could live for ever), or too many
-    /// are alive.
+    /// The principal has an ephemeral key itself (or it could live for ever), or too many are alive.
     pub fn make_ephemeral(
         &self,
         principal: &Principal,
-        lifetime_s: Option<u64>,
+        lifetime_s: u64,
+        session: SessionUpdate,
         now_s: u64,
     ) -> Result<EphemeralKey, AuthError> {
-        if principal.is_ephemeral {
+        if principal.session.is_some() {
             return Err(AuthError::EphemeralParent);
         }
-        self.ephemeral.make(principal.key, lifetime_s, now_s)
+        self.ephemeral.make(principal.key, lifetime_s, session, now_s)
     }
 }
 
@@ -101,13 +101,7 @@ pub enum AuthError {
     /// An ephemeral key was to make another.
     #[error("an ephemeral key cannot make another, use the key that it was made with")]
     EphemeralParent,
-    /// An ephemeral key was to live too long or too short.
-    #[error("a lifetime of {lifetime_s} s, allowed is {} to {} s", ephemeral::LIFETIME_S.start(), ephemeral::LIFETIME_S.end())]
-    Lifetime {
-        /// The one asked for.
-        lifetime_s: u64,
-    },
-    /// All places for ephemeral keys are taken.
+    /// All places for ephemeral keys are taken, or all that one key may have.
     #[error("{max} ephemeral keys are alive, no more are allowed")]
     TooManyEphemeral {
         /// How many there may be.
@@ -129,7 +123,7 @@ mod tests {
         let keys = Keys::new(vec![KeyHash::of("first-key"), KeyHash::of("second-key")]);
         for key in ["first-key", "second-key"] {
             let principal = keys.authenticate(Some(key), 0).unwrap();
-            assert_eq!(principal, Principal { key: KeyHash::of(key), is_ephemeral: false });
+            assert_eq!(principal, Principal { key: KeyHash::of(key), session: None });
         }
         for key in ["", "first-ke", "first-key ", "FIRST-KEY", "ek_"] {
             assert_eq!(keys.authenticate(Some(key), 0), Err(AuthError::Unknown), "{key}");

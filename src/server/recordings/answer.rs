@@ -6,13 +6,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::protocol::SessionInfo;
 use crate::session::event::{Committed, Event};
 use crate::subtitles::{cues, srt, vtt};
 
 /// How the answer is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
     #[default]
@@ -31,14 +32,45 @@ pub(super) struct Said {
     utterances: Vec<(u64, u64, u64)>,
 }
 
-#[derive(Debug, Serialize)]
-struct Segment {
+/// A translation. All but `text` only as `verbose_json`, and words where they are asked for.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Translation {
+    text: String,
+    /// `translate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'static str>,
+    /// Of the text, ISO 639-1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    /// Of the speech, ISO 639-1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_language: Option<String>,
+    /// Of the audio, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segment>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Word>>,
+}
+
+/// An utterance. Times are in seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Segment {
     id: usize,
     start: f64,
     end: f64,
     text: String,
     /// What was heard.
     source_text: String,
+}
+
+/// A word of the translation, and the speech that it renders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Word {
+    word: String,
+    start: f64,
+    end: f64,
 }
 
 impl Said {
@@ -60,23 +92,25 @@ impl Said {
     pub(super) fn render(&self, format: Format, words: bool, info: &SessionInfo, audio_ms: u64) -> Response {
         let plain = |kind: &'static str, text: String| ([(CONTENT_TYPE, kind)], text).into_response();
         match format {
-            Format::Json => Json(json!({ "text": self.text() })).into_response(),
+            Format::Json => Json(Translation { text: self.text(), ..Translation::default() }).into_response(),
             Format::Text => plain("text/plain; charset=utf-8", self.text() + "\n"),
             Format::Srt => plain("application/x-subrip; charset=utf-8", srt(&cues(&self.words))),
             Format::Vtt => plain("text/vtt; charset=utf-8", vtt(&cues(&self.words))),
             Format::VerboseJson => {
-                let mut body = json!({
-                    "task": "translate",
-                    "language": info.target_language,
-                    "source_language": info.source_language,
-                    "duration": seconds(audio_ms),
-                    "text": self.text(),
-                    "segments": self.segments(),
-                });
-                if words {
-                    let word = |w: &Committed| json!({ "word": w.text.trim(), "start": seconds(w.start_ms), "end": seconds(w.end_ms) });
-                    body["words"] = self.words.iter().map(word).collect();
-                }
+                let word = |w: &Committed| Word {
+                    word: w.text.trim().to_owned(),
+                    start: seconds(w.start_ms),
+                    end: seconds(w.end_ms),
+                };
+                let body = Translation {
+                    text: self.text(),
+                    task: Some("translate"),
+                    language: Some(info.target_language.clone()),
+                    source_language: Some(info.source_language.clone()),
+                    duration: Some(seconds(audio_ms)),
+                    segments: Some(self.segments()),
+                    words: words.then(|| self.words.iter().map(word).collect()),
+                };
                 Json(body).into_response()
             }
         }

@@ -11,6 +11,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use serde::Deserialize;
 use tempfile::tempfile_in;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::answer::Format;
 use crate::engine::Pace;
@@ -25,25 +26,40 @@ const MAX_FIELD_BYTES: usize = 16 << 10;
 /// Width of the search, unless the client names one: what `decalage translate` does.
 const BEAM_SIZE: usize = 5;
 
-/// A recording that has been taken.
-#[derive(Debug)]
+/// A recording that has been taken. As a schema it is the form: `k` and `beam_size` must come before the file.
+#[derive(Debug, ToSchema)]
 pub(super) struct Upload {
+    #[schema(ignore)]
     pub(super) admitted: Admitted,
+    /// wav, flac, mp3, ogg, webm, m4a, mp4 or aac.
+    #[schema(value_type = String, format = Binary)]
     pub(super) file: File,
+    #[serde(flatten)]
     pub(super) settings: Settings,
 }
 
 /// What the fields say.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, ToSchema)]
 pub(super) struct Settings {
+    #[schema(rename = "response_format", required = false, default = "json")]
     pub(super) format: Format,
+    /// Server-sent events: words as they are committed, the whole text, `[DONE]`.
+    #[schema(required = false, default = false)]
     pub(super) stream: bool,
-    /// `timestamp_granularities[]` has `word`.
+    /// `word` adds the words to `verbose_json`.
+    #[schema(rename = "timestamp_granularities[]", required = false, value_type = Vec<String>)]
     pub(super) words: bool,
+    /// The model that is served.
     model: Option<String>,
+    /// The model's source language; a region is ignored.
     language: Option<String>,
+    /// The model's target language.
     to_language: Option<String>,
+    /// Wait-k with this lag, in segments with speech, in place of a search of whole utterances.
+    #[schema(minimum = 1, maximum = 1000)]
     k: Option<usize>,
+    /// Width of the search.
+    #[schema(minimum = 1, maximum = 32, default = 5)]
     beam_size: Option<usize>,
 }
 
@@ -77,10 +93,10 @@ impl Settings {
     }
 }
 
-/// Reads a JSON scalar without its quotes.
+/// Reads a JSON scalar without its quotes, in any case: Python writes `True`.
 fn parse<T: for<'a> Deserialize<'a>>(param: &'static str, value: &str, allowed: &str) -> Result<T, ApiError> {
-    let value = value.trim();
-    let bare = serde_json::from_str(value).or_else(|_| serde_json::from_value(value.to_lowercase().into()));
+    let bare = value.trim().to_lowercase();
+    let bare = serde_json::from_str(&bare).or_else(|_| serde_json::from_value(bare.into()));
     bare.map_err(|_| ApiError::invalid(Some(param), format!("{param} is {value:?}, allowed is {allowed}")))
 }
 
@@ -151,6 +167,8 @@ async fn in_time<T>(deadline: Duration, wait: impl Future<Output = Result<T, Mul
 
 #[cfg(test)]
 mod tests {
+    use utoipa::PartialSchema;
+
     use super::*;
 
     #[test]
@@ -165,6 +183,19 @@ mod tests {
         assert_eq!(Settings::default().policy(), PolicyKind::Offline { beam_size: 5 });
     }
 
+    /// What is described must do something.
+    #[test]
+    fn every_field_that_is_described_is_known() {
+        let schema = serde_json::to_value(Settings::schema()).unwrap();
+        let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 8);
+        for name in names {
+            let mut settings = Settings::default();
+            let refused = settings.set(name, "word").is_err();
+            assert!(refused || settings != Settings::default(), "{name}");
+        }
+    }
+
     #[test]
     fn wrong_values_are_named_with_what_is_allowed() {
         for (name, value, allowed) in [
@@ -174,7 +205,7 @@ mod tests {
             ("beam_size", "33", "1 to 32"),
         ] {
             let error = Settings::default().set(name, value).unwrap_err();
-            assert_eq!(error.param, Some(name));
+            assert_eq!(error.param.as_deref(), Some(name));
             assert!(error.message.contains(value) && error.message.ends_with(allowed), "{}", error.message);
         }
     }

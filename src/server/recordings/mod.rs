@@ -21,16 +21,31 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Instrument;
 
-use self::answer::{Said, delta};
+use self::answer::{Said, Translation, delta};
 use self::form::Upload;
 use super::app::{App, Place};
 use super::error::ApiError;
+use super::openapi::Fails;
 use crate::audio::{AudioError, AudioReader, Limits, SAMPLE_RATE_HZ};
 use crate::engine::{Input, StreamEvents, StreamInput};
 use crate::protocol::SessionInfo;
 use crate::session::event::Event;
 
-/// `POST /v1/audio/translations`
+/// The translation of a recording
+///
+/// `stream` is answered with server-sent events: `transcript.text.delta` for each word, `transcript.text.done` with the
+/// whole text, then `[DONE]`. A fault after the first of them is an event with `error`.
+#[utoipa::path(post, path = "/v1/audio/translations",
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "In the form that `response_format` and `stream` ask for", content(
+            (Translation = "application/json"), (String = "text/plain"), (String = "application/x-subrip"),
+            (String = "text/vtt"), (String = "text/event-stream"),
+        )),
+        Fails<400>, Fails<401>, Fails<403>, Fails<404>, Fails<408>, Fails<413>, Fails<415>, Fails<429>, Fails<500>,
+        Fails<503>,
+    ),
+)]
 pub(super) async fn translate(
     State(app): State<App>,
     headers: HeaderMap,

@@ -1,0 +1,110 @@
+//! The main listener's router over the scripted translator, and what only all of it together shows.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::ClientRequestBuilder;
+use tokio_tungstenite::{connect_async, tungstenite};
+use tower::ServiceExt;
+
+use super::*;
+use crate::config::{AuthConfig, Config, KeyHash};
+use crate::engine::{Engine, EngineConfig};
+use crate::session::scripted::ScriptedTranslator;
+use crate::session::tests::assets;
+use crate::telemetry::Metrics;
+
+pub(super) const KEY: &str = "sk-a-secret-key";
+const SECRETS: &str = "/v1/realtime/translations/client_secrets";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server with one model, `scripted`, and one key, [`KEY`].
+pub(super) fn server() -> Router {
+    let (metrics, shutdown) = (Metrics::new(), shutdown::Shutdown::new());
+    let layout = EngineConfig { workers: 1, max_batch: 4, max_sessions: 2, max_recordings: 1 };
+    let make = || Ok::<_, Infallible>(ScriptedTranslator::new(&assets()));
+    let engine = Engine::start(&layout, assets(), &metrics, make).unwrap();
+    let model = ModelInfo {
+        name: "scripted".to_owned(),
+        bundle: "0123abcd".to_owned(),
+        source_language: "en".to_owned(),
+        target_language: "de".to_owned(),
+        loaded_at: 1_700_000_000,
+    };
+    let auth = AuthConfig { keys: vec![KeyHash::of(KEY)], ..AuthConfig::default() };
+    let app = App::new(engine, model, Config { auth, ..Config::default() }, metrics.clone(), shutdown.clone());
+    let (healthy, ready) = (watch::channel(true).1, watch::channel(true).1);
+    router(app, Admin { metrics, healthy, ready, shutdown })
+}
+
+async fn make_key(router: &Router, key: &str, session: &Value) -> (u16, Value) {
+    let body = json!({ "session": session }).to_string();
+    let request = Request::post(SECRETS).header(header::AUTHORIZATION, format!("Bearer {key}"));
+    let response = router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_slice(&to_bytes(response.into_body(), 1 << 16).await.unwrap()).unwrap())
+}
+
+/// The session that a websocket opened with this key is told of, or the status that it is refused with.
+async fn open(router: &Router, key: &str, model: &str) -> Result<Value, u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("ws://{}/v1/realtime/translations?model={model}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, router.clone()).into_future());
+    let request = ClientRequestBuilder::new(uri.parse().unwrap()).with_header("Authorization", format!("Bearer {key}"));
+    let connected = tokio::time::timeout(PATIENCE, connect_async(request)).await.unwrap();
+    let opened = match connected {
+        Ok((mut socket, _)) => {
+            let first = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+            let created: Value = serde_json::from_str(first.to_text().unwrap()).unwrap();
+            assert_eq!(created["type"], "session.created");
+            Ok(created["session"].clone())
+        }
+        Err(tungstenite::Error::Http(refusal)) => Err(refusal.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    };
+    serving.abort();
+    opened
+}
+
+#[tokio::test]
+async fn a_session_begins_with_the_settings_that_its_key_was_made_for() {
+    let server = server();
+    let transcription = json!({ "model": "any" });
+    let settings = json!({
+        "model": "scripted", "audio": { "input": { "transcription": transcription } }, "extensions": ["lag"],
+    });
+    let (status, made) = make_key(&server, KEY, &settings).await;
+    assert_eq!(status, 200, "{made}");
+    let key = made["value"].as_str().unwrap();
+
+    let session = open(&server, key, "scripted").await.unwrap();
+    assert_eq!(session["audio"], made["session"]["audio"]);
+    assert_eq!(session["audio"]["input"]["transcription"], transcription);
+    assert_eq!(session["extensions"], json!(["lag"]));
+    let session = open(&server, KEY, "scripted").await.unwrap();
+    assert_eq!(session["audio"]["input"]["transcription"], Value::Null);
+
+    assert_eq!(open(&server, key, "other").await, Err(404));
+    assert_eq!(open(&server, "ek_other", "scripted").await, Err(401));
+    assert_eq!(make_key(&server, key, &settings).await.0, 403);
+}
+
+/// A refusal takes none of the key's places.
+#[tokio::test]
+async fn no_key_is_made_for_settings_that_will_not_hold() {
+    let server = server();
+    let french = json!({ "model": "scripted", "audio": { "output": { "language": "fr" } } });
+    let long = json!({ "model": "scripted", "audio": { "input": { "transcription": { "model": "x".repeat(5000) } } } });
+    for _ in 0..300 {
+        let (status, body) = make_key(&server, KEY, &french).await;
+        assert_eq!((status, &body["error"]["param"]), (400, &json!("session.audio.output.language")));
+    }
+    assert_eq!(make_key(&server, KEY, &long).await.0, 413);
+    assert_eq!(make_key(&server, KEY, &json!({ "model": "scripted" })).await.0, 200);
+}
