@@ -64,8 +64,9 @@ pub(super) fn open(
     let principal = app.authenticate(headers)?;
     app.check_model(options.model.as_deref())?;
     app.check_languages(options.source_language.as_deref(), options.target_language.as_deref())?;
-    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
     let admitted = app.admit(&principal, session_config(app, options), Pace::Live)?;
+    // Only now: a container's decoder is a thread.
+    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
     let span = tracing::info_span!("stream", id = admitted.info.id, key = %principal);
     let conversation = Conversation::new(app.clone(), admitted, dialect, decoder);
     // Counts from before the upgrade, so that a server that stops waits for it.
