@@ -17,6 +17,7 @@ mod models;
 mod recordings;
 pub mod shutdown;
 pub mod slots;
+mod socket;
 pub mod tls;
 mod ws;
 
