@@ -1,4 +1,5 @@
-# make run    sets everything up, then translates the sample as a stream: words appear as they are committed
+# make run    sets everything up, then serves the bundled model and says how to try it
+# make demo   translates the sample as a stream: words appear as they are committed
 # make test   every check, the cheap ones first; each step is also a target of its own
 # Both need a Rust toolchain, a C and a C++ compiler, and python3 with pip. Nothing is installed outside this folder.
 
@@ -8,16 +9,23 @@ SAMPLE ?= $(BUNDLE)/sample.opus
 K ?= 3
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-PURE := --locked --no-default-features
+# Everything but libtorch: the server runs with a translator without weights.
+PURE := --locked --no-default-features --features server
 # Debian's pip may belong to another python3 than the first one of PATH.
 PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
 	$$pip install --quiet
 # Everything is tested in one profile, so that libtorch's wrappers are compiled once.
 STEPS := format lint-pure test-pure no-tch libtorch lint test-all train-tiny test-corpus test-contract docs
 
-.PHONY: run test $(STEPS)
+.PHONY: run demo test $(STEPS)
+
+LISTEN ?= 127.0.0.1:8080
 
 run: libtorch
+	cargo build --locked --release
+	$(TARGET)/release/decalage serve --listen $(LISTEN) --bundle $(BUNDLE)
+
+demo: libtorch
 	cargo build --locked --release
 	$(TARGET)/release/decalage translate --bundle $(BUNDLE) --stream --k $(K) --realtime $(SAMPLE)
 
@@ -31,7 +39,9 @@ test:
 format:
 	cargo fmt --check
 
+# The library also builds without the server.
 lint-pure:
+	cargo check --locked --no-default-features --lib
 	cargo clippy $(PURE) --all-targets -- -D warnings
 
 test-pure:

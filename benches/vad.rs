@@ -4,6 +4,8 @@
 //! (`ffmpeg -i clip.opus -ar 16000 -ac 1 -f s16le clip.s16`); five minutes of each are used. The truth is the clean
 //! recording's energy: speech is what is within 30 dB of the loud parts (gaps under 100 ms closed, islands under 50 ms
 //! dropped), a pause is what is 200 ms away from speech. Without folders only noise without speech is measured.
+//! With the feature `torch` the bundled model's CTC blanks are a detector too: speech is what is within 200 ms of a step
+//! whose blank is less probable than the threshold.
 #![allow(clippy::print_stdout)]
 
 use std::{f32::consts::TAU, path::Path, time::Instant};
@@ -134,7 +136,46 @@ fn recordings(folder: &Path) -> std::io::Result<Vec<Vec<f32>>> {
     Ok(clips)
 }
 
+/// The encoder's opinion, 320 ms late: the whole clip is one stream with the detector off.
+#[cfg(feature = "torch")]
+fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
+    use decalage::bundle::Bundle;
+    use decalage::engine::{TorchTranslator, session_assets};
+    use decalage::features::fbank;
+    use decalage::session::translator::{EncodeJob, Translator};
+
+    thread_local! {
+        static MODEL: (TorchTranslator, Bundle) = {
+            tch::set_num_threads(1);
+            let bundle = Bundle::open(Path::new("models/en-de-small")).expect("the bundled model");
+            (TorchTranslator::load(&bundle, tch::Device::Cpu).expect("the bundled model"), bundle)
+        };
+    }
+    MODEL.with(|(translator, bundle)| {
+        let assets = session_assets(&bundle.assets);
+        let mut frames = fbank(&assets.fbank, samples).expect("16 kHz");
+        assets.cmvn.apply(&mut frames);
+        let (bins, spec) = (assets.spec.num_mel_bins, &assets.spec);
+        let (mut state, mut spoken) = (None, Vec::new());
+        for (number, segment) in frames.chunks(spec.frames_per_segment() * bins).enumerate() {
+            if number % spec.max_utterance_segments == 0 {
+                state = None;
+            }
+            let job = EncodeJob { state: state.take(), frames: segment.to_vec() };
+            let encoded = translator.encode(vec![job]).remove(0).expect("a segment");
+            spoken.extend(encoded.blank_probs.iter().map(|&blank| blank < threshold));
+            state = Some(encoded.state);
+        }
+        let near = |step: usize| spoken[step.saturating_sub(5)..(step + 6).min(spoken.len())].contains(&true);
+        (0..num_frames(samples)).map(|frame| near(frame / spec.frames_per_step)).collect()
+    })
+}
+
 type Detect = fn(&[f32], f32) -> Vec<bool>;
+#[cfg(feature = "torch")]
+const CTC: &[(&str, Detect, f32)] = &[("ctc 0.5", ctc, 0.5), ("ctc 0.9", ctc, 0.9)];
+#[cfg(not(feature = "torch"))]
+const CTC: &[(&str, Detect, f32)] = &[];
 const DETECTORS: [(&str, Detect, f32); 6] = [
     ("relay 0.4", relay, 0.4),
     ("relay 0.5", relay, 0.5),
@@ -155,7 +196,7 @@ fn main() -> std::io::Result<()> {
             [("white", 99.0), ("white", 10.0), ("pink", 10.0), ("music", 10.0), ("clicks", 10.0), ("pink", 5.0)]
         {
             print!("{folder} {kind} at {snr_db} dB: recall/false alarms %");
-            for (name, detect, threshold) in DETECTORS {
+            for (name, detect, threshold) in DETECTORS.iter().chain(CTC).copied() {
                 let (mut speech, mut hits, mut pause, mut alarms) = (0, 0, 0, 0);
                 for clip in &clips {
                     let truth = truth(clip);
@@ -183,7 +224,7 @@ fn main() -> std::io::Result<()> {
             let gain = 10_f32.powf(level_db / 20.0) / rms(&noise);
             let noise: Vec<f32> = noise.iter().map(|sample| sample * gain).collect();
             print!("{kind} alone at {level_db} dBFS: false alarms %");
-            for (name, detect, threshold) in DETECTORS {
+            for (name, detect, threshold) in DETECTORS.iter().chain(CTC).copied() {
                 let flags = detect(&noise, threshold);
                 print!("  {name} {:.1}", percent(flags.iter().filter(|flag| **flag).count(), flags.len()));
             }
@@ -191,7 +232,7 @@ fn main() -> std::io::Result<()> {
         }
     }
     let noise = noise("pink", 60 * 16_000);
-    for (name, detect, threshold) in DETECTORS {
+    for (name, detect, threshold) in DETECTORS.iter().chain(CTC).copied() {
         let start = Instant::now();
         let flags = detect(&noise, threshold).len();
         println!("{name}: {:.0} us per second of audio ({flags} flags)", start.elapsed().as_secs_f64() * 1e6 / 60.0);

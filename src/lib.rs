@@ -18,6 +18,7 @@
 //! plot/      curves -> PNG files
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
+//! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
 //! engine/    requests of sessions -> batched steps of the network; a recording driven on one thread
 //! config/    file < environment < flags -> the server's one validated config
 //! telemetry.rs  every metric and its buckets; where the log goes
@@ -61,8 +62,8 @@
 //! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
 //! `text` and `policy`; `protocol` `session::event` and `audio`'s plain types; `bundle` `features`, `text` and `model`;
 //! `engine` `session`, `text` and `bundle`, and in `engine::torch` `model`; `config` nothing; `telemetry` `config`;
-//! `server` `engine`, `session`, `protocol`, `audio`, `config` and `telemetry`; `subtitles` `session`; `plot` nothing;
-//! `train` all but `session`, `policy` and `engine`.
+//! `server` `engine`, `session`, `protocol`, `audio`, `config` and `telemetry`; `client` `protocol` and `audio`;
+//! `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
 //! `tests/tidy.rs` holds the table.
 //!
 //! ## Where this differs from what one might expect
@@ -80,6 +81,8 @@
 //!   one vector clipping, averaging, checkpoints and replicas are vector arithmetic.
 
 pub mod audio;
+#[cfg(feature = "server")]
+pub mod client;
 pub mod eval;
 pub mod features;
 pub mod policy;

@@ -1,11 +1,14 @@
 //! Subcommands: wiring only. Invariant: a failure is told once, on stderr, and its kind is the exit code.
 
+mod bench;
 mod evaluate;
 mod export;
 mod info;
 mod output;
 mod prepare;
+mod remote;
 mod serve;
+mod stream;
 mod train;
 mod translate;
 
@@ -52,6 +55,9 @@ enum Command {
     Info(info::Info),
     #[command(after_help = EXIT_CODES)]
     Serve(Box<serve::Serve>),
+    #[command(after_help = EXIT_CODES)]
+    Stream(stream::Stream),
+    Bench(bench::Bench),
     Prepare(prepare::Prepare),
     Train(Box<train::Train>),
     Export(export::Export),
@@ -75,6 +81,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Evaluate(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Stream(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Prepare(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Export(command) => command.run(),

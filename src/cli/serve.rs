@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// A recording that comes with the first bundle.
+const SAMPLE: &str = "models/en-de-small/sample.opus";
 /// How often the engine's health is looked at.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 
@@ -115,7 +117,10 @@ impl Serve {
             tls,
         };
         let listener = bind(server.listen).await?;
-        tracing::info!("listening on {scheme}://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        tracing::info!("listening on {scheme}://{address}");
+        tracing::info!("try it: decalage stream --url {scheme}://{address} --transcript {SAMPLE}");
+        tracing::info!("        curl -F file=@{SAMPLE} {scheme}://{address}/v1/audio/translations");
         if let Some(address) = server.eval_listen {
             let log = self.eval_log.as_ref().map(|path| {
                 let file = OpenOptions::new().create(true).append(true).open(path);
