@@ -40,7 +40,13 @@ struct Server {
 }
 
 fn options() -> Options {
-    Options { max_connections: 100, max_connections_per_ip: 100, header_timeout: HEADER_TIMEOUT, tls: None }
+    Options {
+        max_connections: 100,
+        max_connections_per_ip: 100,
+        header_timeout: HEADER_TIMEOUT,
+        write_timeout: PATIENCE,
+        tls: None,
+    }
 }
 
 /// `/` says who asks; `/ws` holds a websocket, and says "bye" when the server stops.

@@ -113,6 +113,7 @@ impl Serve {
             max_connections: server.max_connections,
             max_connections_per_ip: server.max_connections_per_ip,
             header_timeout: Duration::from_millis(server.header_timeout_ms),
+            write_timeout: Duration::from_millis(server.write_timeout_ms),
             tls,
         };
         let listener = bind(server.listen).await?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
 use super::app::{Admitted, App, Place};
-use crate::audio::AudioDecoder;
+use crate::audio::{AudioDecoder, AudioError};
 use crate::engine::{Input, StreamError, StreamEvents, StreamInput};
 use crate::protocol::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo};
 use crate::session::event::{Command, Event};
@@ -20,6 +20,8 @@ use crate::session::event::{Command, Event};
 const PIECE_BYTES: usize = 4 << 10;
 /// For the client's half of the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// From the end of the input until all is said: only some seconds of audio can be waiting by then.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 /// A live client answers pings; this many fit into the idle limit.
 const PINGS_PER_IDLE: u32 = 3;
 
@@ -35,6 +37,7 @@ pub(super) struct Conversation {
     commands: VecDeque<Command>,
     /// The input is finished, or about to be.
     finishing: bool,
+    /// The server has finished it, not the client.
     draining: bool,
     /// When the client last sent anything at all, and a message.
     heard: Instant,
@@ -63,6 +66,15 @@ impl From<StreamError> for Stop {
 
 fn fail<T>(kind: FailureKind, message: impl Into<String>) -> Result<T, Stop> {
     Err(Failure::new(kind, message).into())
+}
+
+fn undecodable(error: AudioError) -> Result<(), Stop> {
+    let kind = match error {
+        // A session lasts as long by the audio as by the clock.
+        AudioError::TooLong { .. } => FailureKind::Expired,
+        _ => FailureKind::UndecodableAudio,
+    };
+    fail(kind, error.to_string())
 }
 
 impl Conversation {
@@ -97,6 +109,8 @@ impl Conversation {
                 }
                 let closing = self.dialect.close(&end);
                 tracing::info!(code = closing.code, "closed");
+                // Others need not wait for this client's good manners.
+                drop(self);
                 farewell(socket, closing).await;
             }
         }
@@ -120,12 +134,18 @@ impl Conversation {
                 && let Some(command) = self.commands.pop_front()
             {
                 if command == Command::Finish {
-                    overdue = Instant::now() + Duration::from_millis(server.drain_timeout_ms);
+                    overdue = Instant::now() + FINISH_TIMEOUT;
                 }
                 self.perform(command)?;
                 // Decoding a large message is work: others may go first.
                 tokio::task::yield_now().await;
                 continue;
+            }
+            let listening = self.input.is_clear() && self.commands.is_empty();
+            if !listening {
+                // Who is not listened to is not silent.
+                self.heard = Instant::now();
+                self.spoken = self.heard;
             }
             let silence = match self.dialect.idle_limit() {
                 Some(limit) => (self.spoken + limit).min(self.heard + idle),
@@ -133,14 +153,19 @@ impl Conversation {
             };
             let shutdown = self.app.shutdown().clone();
             tokio::select! {
+                // The clock comes first: a client that never pauses must not outlast it.
                 biased;
                 () = shutdown.overdue() => return Err(Stop::End(End::Draining)),
-                () = shutdown.begun(), if !self.draining => {
-                    self.draining = true;
-                    if !std::mem::replace(&mut self.finishing, true) {
-                        self.commands.push_back(Command::Finish);
-                    }
+                () = sleep_until(expiry) => return fail(FailureKind::Expired, "the session has lasted as long as it may"),
+                () = sleep_until(overdue), if self.finishing => {
+                    return fail(FailureKind::Internal, "what was said last could not be translated in time");
                 }
+                () = shutdown.begun(), if !self.finishing => {
+                    self.draining = true;
+                    self.finishing = true;
+                    self.commands.push_back(Command::Finish);
+                }
+                _ = ping.tick() => self.write(socket, ws::Message::Ping(Default::default())).await?,
                 event = self.events.next() => {
                     let Some(emission) = event.transpose()? else { return Err(StreamError::Stopped.into()) };
                     let messages = self.dialect.emit(&emission);
@@ -150,17 +175,12 @@ impl Conversation {
                     }
                 }
                 done = self.input.advance(), if !self.input.is_clear() => done?,
-                message = socket.recv(), if self.input.is_clear() && self.commands.is_empty() => {
+                message = socket.recv(), if listening => {
                     self.heard = Instant::now();
                     self.receive(socket, message).await?;
                 }
-                _ = ping.tick() => self.write(socket, ws::Message::Ping(Default::default())).await?,
-                () = sleep_until(silence), if !self.finishing => {
+                () = sleep_until(silence), if listening && !self.finishing => {
                     return fail(FailureKind::Idle, "nothing came for too long, send audio or keep-alive messages");
-                }
-                () = sleep_until(expiry) => return fail(FailureKind::Expired, "the session has lasted as long as it may"),
-                () = sleep_until(overdue), if self.finishing => {
-                    return fail(FailureKind::Internal, "what was said last could not be translated in time");
                 }
             }
         }
@@ -172,7 +192,12 @@ impl Conversation {
         message: Option<Result<ws::Message, axum::Error>>,
     ) -> Result<(), Stop> {
         let message = match message {
-            None | Some(Ok(ws::Message::Close(_))) => return Err(Stop::Gone),
+            None => return Err(Stop::Gone),
+            Some(Ok(ws::Message::Close(_))) => {
+                // The next read sends the answer, without which the client takes the connection for broken.
+                let _ = timeout(CLOSE_TIMEOUT, socket.recv()).await;
+                return Err(Stop::Gone);
+            }
             Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => return Ok(()),
             Some(Ok(ws::Message::Text(text))) => Message::Text(text.as_str().to_owned()),
             Some(Ok(ws::Message::Binary(bytes))) => Message::Binary(bytes.to_vec()),
@@ -183,6 +208,8 @@ impl Conversation {
             match action {
                 Action::Reply(message) => self.send(socket, vec![message]).await?,
                 Action::Fail(failure) => return Err(failure.into()),
+                // Comes too late; the close frame will say so.
+                Action::Command(_) if self.draining => {}
                 Action::Command(Command::Audio(bytes)) => {
                     self.commands.extend(bytes.chunks(PIECE_BYTES).map(|piece| Command::Audio(piece.to_vec())));
                 }
@@ -218,22 +245,34 @@ impl Conversation {
                     return fail(FailureKind::InvalidMessage, "audio after the end of the input");
                 };
                 let pushed = decoder.push(&bytes);
-                self.input.push(Input::Samples(decoder.take()));
-                pushed.or_else(|error| fail(FailureKind::UndecodableAudio, error.to_string()))?;
+                let samples = decoder.take();
+                self.speak(samples);
+                pushed.or_else(undecodable)?;
             }
             Command::Flush => self.input.push(Input::Flush),
             Command::Mark(number) => self.input.push(Input::Mark(number)),
             Command::Finish => {
                 let Some(mut decoder) = self.decoder.take() else { return Ok(()) };
-                let rest = decoder.finish();
-                // A stream that breaks off is translated as far as it goes.
-                let rest =
-                    rest.inspect_err(|error| tracing::warn!("the audio ends badly: {error}")).unwrap_or_default();
-                self.input.push(Input::Samples(rest));
+                let rest = match decoder.finish() {
+                    Ok(rest) => rest,
+                    // A stream that breaks off is translated as far as it goes, but it must have been one.
+                    Err(error @ (AudioError::Truncated { .. } | AudioError::Damaged { .. })) => {
+                        tracing::warn!("the audio ends badly: {error}");
+                        decoder.take()
+                    }
+                    Err(error) => return undecodable(error),
+                };
+                self.speak(rest);
                 self.input.push(Input::Finish);
             }
         }
         Ok(())
+    }
+
+    fn speak(&mut self, samples: Vec<f32>) {
+        if !samples.is_empty() {
+            self.input.push(Input::Samples(samples));
+        }
     }
 
     // Here and below `&mut` because a decoder can move between threads but not be shared.

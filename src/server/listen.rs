@@ -22,7 +22,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
@@ -34,6 +34,7 @@ use super::{
     error::ApiError,
     shutdown::Shutdown,
     slots::{Slot, Slots},
+    socket::ClientSocket,
 };
 use crate::telemetry::{Active, Metrics, Rejection};
 
@@ -53,6 +54,9 @@ pub struct Options {
     pub max_connections_per_ip: usize,
     /// From an idle connection to the end of the next request's headers; for the TLS handshake as well.
     pub header_timeout: Duration,
+    /// For the client to take some of what it is sent. A handler's own deadline of this length comes first: the socket
+    /// waits twice as long.
+    pub write_timeout: Duration,
     /// What [`super::tls::load`] gave; `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -80,7 +84,11 @@ pub async fn serve(listener: TcpListener, router: Router, options: Options, metr
         };
         let Some((router, permit)) = gate.admit(client.ip(), &metrics) else { continue };
         let connection = Connection { client, router, options: options.clone(), shutdown: shutdown.clone() };
-        let stream = metered(stream, Held { _permit: permit, _active: metrics.connection() }, &metrics);
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY"); // a socket that is closed already; reading will say so
+        }
+        let held = Held { _permit: permit, _active: metrics.connection() };
+        let stream = metered(ClientSocket::new(stream, held, options.write_timeout * 2), &metrics);
         let token = shutdown.hold();
         tokio::spawn(async move {
             connection.run(stream).await;
@@ -159,17 +167,13 @@ struct Held {
     _active: Active,
 }
 
-/// Counts bytes as they are on the wire, and holds `held`.
-fn metered(stream: TcpStream, held: Held, metrics: &Metrics) -> impl AsyncRead + AsyncWrite + Unpin + Send + use<> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY"); // a socket that is closed already; reading will say so
-    }
+/// Counts bytes as they are on the wire.
+fn metered(stream: ClientSocket<Held>, metrics: &Metrics) -> impl AsyncRead + AsyncWrite + Unpin + Send + use<> {
     let (received, sent) = (metrics.received_bytes.clone(), metrics.sent_bytes.clone());
     let stream = InspectReader::new(stream, move |bytes: &[u8]| {
         received.inc_by(bytes.len() as u64);
     });
     InspectWriter::new(stream, move |bytes: &[u8]| {
-        let _held = &held;
         sent.inc_by(bytes.len() as u64);
     })
 }

@@ -18,6 +18,7 @@ mod openapi;
 mod recordings;
 pub mod shutdown;
 pub mod slots;
+mod socket;
 #[cfg(test)]
 mod tests;
 pub mod tls;

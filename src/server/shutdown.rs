@@ -8,6 +8,9 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
+/// For the last words to those who are cut off.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Shared by all listeners and streams of a server. A clone is the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -48,16 +51,22 @@ impl Shutdown {
         self.tasks.token()
     }
 
-    /// Begins, if nobody has, and waits until nobody holds a token, for `deadline` at the longest.
+    /// Begins, if nobody has, and waits until nobody holds a token, for `deadline` at the longest and a second or two in
+    /// which those who are cut off are told.
     ///
     /// # Errors
     /// How many were cut off.
     pub async fn complete(&self, deadline: Duration) -> Result<(), usize> {
         self.begin();
         self.tasks.close();
-        let in_time = tokio::time::timeout(deadline, self.tasks.wait()).await;
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok() {
+            return Ok(());
+        }
+        let late = self.tasks.len();
         self.overdue.cancel();
-        in_time.map_err(|_| self.tasks.len())
+        // Those who are there are told; nobody else is left.
+        let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
+        Err(late)
     }
 }
 

@@ -134,8 +134,9 @@ fn open(
         let status = error.status();
         ApiError { status, ..ApiError::invalid(None, error.body_text()) }
     })?;
-    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
     let admitted = app.admit(principal, session_config(app, options), Pace::Live)?;
+    // Only now: a container's decoder is a thread.
+    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
     let span = tracing::info_span!("stream", id = admitted.info.id, key = %principal);
     let conversation = Conversation::new(app.clone(), admitted, dialect, decoder);
     // Counts from before the upgrade, so that a server that stops waits for it.

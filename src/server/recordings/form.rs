@@ -1,16 +1,18 @@
 //! The multipart body of a recording: fields to settings, the file to disk.
 //!
-//! Invariant: of the file only a piece is in memory at a time, and every wait for the next piece has a deadline.
+//! Invariant: of the file only a piece is in memory at a time, and every wait for the next piece has a deadline, as
+//! the whole body has.
 
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use serde::Deserialize;
 use tempfile::tempfile_in;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::answer::Format;
@@ -23,6 +25,8 @@ use crate::session::SessionConfig;
 
 /// Longest value of a field that is not the file.
 const MAX_FIELD_BYTES: usize = 16 << 10;
+/// An upload that is slower on the whole keeps its place from others for too long.
+const MIN_BYTES_PER_S: u64 = 4 << 10;
 /// Width of the search, unless the client names one: what `decalage translate` does.
 const BEAM_SIZE: usize = 5;
 
@@ -109,14 +113,14 @@ fn number(param: &'static str, value: &str, most: usize) -> Result<usize, ApiErr
 /// Reads the whole body. The place is taken when the file begins, so nobody uploads in vain; what decides how it is
 /// translated (`k`, `beam_size`) must come before it.
 pub(super) async fn receive(app: &App, principal: &Principal, mut form: Multipart) -> Result<Upload, ApiError> {
-    let deadline = Duration::from_millis(app.config().server.idle_timeout_ms);
+    let mut patience = Patience::new(Duration::from_millis(app.config().server.idle_timeout_ms));
     let mut settings = Settings::default();
     let mut taken: Option<(Admitted, File, PolicyKind)> = None;
-    while let Some(mut field) = in_time(deadline, form.next_field()).await? {
+    while let Some(mut field) = patience.wait(form.next_field()).await? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != "file" {
             let mut value = Vec::new();
-            while let Some(piece) = in_time(deadline, field.chunk()).await? {
+            while let Some(piece) = patience.piece(&mut field).await? {
                 value.extend_from_slice(&piece);
                 if value.len() > MAX_FIELD_BYTES {
                     let message = format!("the field {name:?} is longer than {MAX_FIELD_BYTES} bytes");
@@ -133,7 +137,7 @@ pub(super) async fn receive(app: &App, principal: &Principal, mut form: Multipar
         let policy = settings.policy();
         let config = SessionConfig { policy, ..SessionConfig::default() };
         let admitted = app.admit(principal, config, Pace::Recording)?;
-        taken = Some((admitted, keep(app, deadline, field).await?, policy));
+        taken = Some((admitted, keep(app, &mut patience, field).await?, policy));
     }
     let Some((admitted, file, policy)) = taken else {
         return Err(ApiError::invalid(Some("file"), "the field file is missing"));
@@ -145,10 +149,10 @@ pub(super) async fn receive(app: &App, principal: &Principal, mut form: Multipar
 }
 
 /// Writes the file to a nameless one on disk: half of all m4a files cannot be read from front to back.
-async fn keep(app: &App, deadline: Duration, mut field: Field<'_>) -> Result<File, ApiError> {
+async fn keep(app: &App, patience: &mut Patience, mut field: Field<'_>) -> Result<File, ApiError> {
     let folder = app.config().server.upload_folder.clone().unwrap_or_else(std::env::temp_dir);
     let mut file = tempfile_in(folder).map_err(|error| ApiError::internal(&error))?;
-    while let Some(piece) = in_time(deadline, field.chunk()).await? {
+    while let Some(piece) = patience.piece(&mut field).await? {
         // Into the page cache: not worth a thread.
         file.write_all(&piece).map_err(|error| ApiError::internal(&error))?;
     }
@@ -156,12 +160,32 @@ async fn keep(app: &App, deadline: Duration, mut field: Field<'_>) -> Result<Fil
     Ok(file)
 }
 
-async fn in_time<T>(deadline: Duration, wait: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
-    match timeout(deadline, wait).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) if error.status().as_u16() == 413 => Err(ApiError::too_large(error.body_text())),
-        Ok(Err(error)) => Err(ApiError::invalid(None, error.body_text())),
-        Err(_) => Err(ApiError::timeout("the body came too slowly")),
+/// How long an upload is waited for: for each piece, and for all of them so long that a byte now and then is not enough.
+struct Patience {
+    limit: Duration,
+    /// Moves on with every byte.
+    until: Instant,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, until: Instant::now() + limit }
+    }
+
+    async fn piece(&mut self, field: &mut Field<'_>) -> Result<Option<Bytes>, ApiError> {
+        let piece = self.wait(field.chunk()).await?;
+        let num_bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        self.until += Duration::from_micros(num_bytes * 1_000_000 / MIN_BYTES_PER_S);
+        Ok(piece)
+    }
+
+    async fn wait<T>(&self, wait: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
+        match timeout_at(self.until.min(Instant::now() + self.limit), wait).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if error.status().as_u16() == 413 => Err(ApiError::too_large(error.body_text())),
+            Ok(Err(error)) => Err(ApiError::invalid(None, error.body_text())),
+            Err(_) => Err(ApiError::timeout("the body came too slowly")),
+        }
     }
 }
 
