@@ -15,7 +15,7 @@ use decalage::subtitles::{cues, srt, vtt};
 use serde_json::{Value, json};
 use support::*;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 
 const OFFLINE: PolicyKind = PolicyKind::Offline { beam_size: 5 };
@@ -279,8 +279,11 @@ async fn a_client_that_does_not_read_its_answer_is_given_up() {
     let mut config = impatient();
     config.server.write_timeout_ms = 500;
     let server = start(config).await;
-    let mut client = server.connect().await;
-    let long = wav(16, &dialogue().repeat(40));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut client = socket.connect(server.address).await.unwrap();
+    // Twice the events for which there is room: here, in the server, and in both kernels.
+    let long = wav(16, &dialogue().repeat(60));
     client.write_all(&form(&[field("k", "1"), field("stream", "true"), file(&long)])).await.unwrap();
     server.metric("decalage_sessions 1").await;
     server.empty().await;

@@ -70,7 +70,7 @@ pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.server.max_message_bytes = 64 << 10;
     config.model.max_sessions = 40;
-    config.model.max_recordings = 2;
+    config.model.max_recordings = 40;
     config
 }
 

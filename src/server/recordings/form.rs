@@ -97,10 +97,10 @@ impl Settings {
     }
 }
 
-/// Reads a JSON scalar without its quotes, in any case: Python writes `True`.
+/// Reads a JSON scalar without its quotes, in any case: Python's clients write `True`.
 fn parse<T: for<'a> Deserialize<'a>>(param: &'static str, value: &str, allowed: &str) -> Result<T, ApiError> {
-    let bare = value.trim().to_lowercase();
-    let bare = serde_json::from_str(&bare).or_else(|_| serde_json::from_value(bare.into()));
+    let lower = value.trim().to_lowercase();
+    let bare = serde_json::from_str(&lower).or_else(|_| serde_json::from_value(lower.into()));
     bare.map_err(|_| ApiError::invalid(Some(param), format!("{param} is {value:?}, allowed is {allowed}")))
 }
 
