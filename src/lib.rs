@@ -19,17 +19,18 @@
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
 //! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
-//! engine/    requests of sessions -> batched steps of the network; a recording driven on one thread
+//! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread
 //! config/    file < environment < flags -> the server's one validated config
 //! telemetry.rs  every metric and its buckets; where the log goes
-//! server/    sockets: limits, keys, shutdown, health
+//! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
 //! main.rs    the program
 //! ```
 //!
-//! Without the feature `torch` (on by default) everything that reaches libtorch is left out: of [`model`] only its
-//! config remains, and sessions run against [`session::scripted`], a translator without weights.
+//! Two features, both on by default. Without `torch` everything that reaches libtorch is left out: of [`model`] only its
+//! config remains, and sessions run against [`session::scripted`], a translator without weights. Without `server` there
+//! is no network: of [`engine`] only [`engine::Recording`] remains, and `client`, `config`, `server`, `telemetry` are gone.
 //!
 //! ## Data flow
 //!
@@ -43,7 +44,17 @@
 //!
 //! Each stage is pushed its input, asked for what is ready, told when the input ends, and knows nothing of the next
 //! one; the order is known to [`session`] alone. The same [`session::Session`] is driven by everything that
-//! translates: what is measured is what is served.
+//! translates: what is measured is what is served. [`engine::Recording`] drives it on the calling thread; in the server
+//! it lives with a worker, and front ends hold the two ends of a stream:
+//!
+//! ```text
+//! socket ─ server::listen ─▶ request ─ key, place ─▶ StreamInput, StreamEvents
+//!   websocket: bytes ─ protocol::Dialect ─▶ commands ─ AudioDecoder ─▶ samples ─ credits ─▶ mailbox of a live worker
+//!   recording: file on disk ─ AudioReader, on a blocking thread ─▶ samples ─ credits ─▶ mailbox of the recordings' worker
+//!   worker, a thread with a translator and its sessions:
+//!     take all mail ─▶ let each session go on until it needs an answer ─▶ one batched step ─▶ answers ─▶ again
+//!   events ─ protocol::Dialect │ json, srt, vtt, server-sent events ─▶ socket
+//! ```
 //!
 //! ## Invariants
 //!
@@ -56,15 +67,45 @@
 //! - Running sums are f32 whatever the weights are.
 //! - A session reads no clock and does no IO; only `train`, `model`, `engine::torch` and the program name `tch`.
 //! - Memory is bounded whatever the input says; a bad input is a typed error, never a panic.
+//! - A session never leaves its worker's thread: samples go in, events come out, and both ways are bounded. Who is behind
+//!   holds up who sends: a worker its front end, and so the socket; a client that does not read its own stream alone.
+//! - A place is taken before anything is promised. Without one the answer is 429 or 503 and says when to ask again.
+//! - Every wait for a client has a deadline, and a connection that the server ends is told why.
+//! - A step that panics ends only the streams whose jobs panic alone.
+//! - What was said is in no log and no metric; of keys only hashes are kept.
 //!
 //! ## Import rule
 //!
-//! `audio`, `features`, `text`, `policy`, `eval` and `model` use nothing else of ours. `session` uses `features`,
-//! `text` and `policy`; `protocol` `session::event` and `audio`'s plain types; `bundle` `features`, `text` and `model`;
-//! `engine` `session`, `text` and `bundle`, and in `engine::torch` `model`; `config` nothing; `telemetry` `config`;
-//! `server` `engine`, `session`, `protocol`, `audio`, `config` and `telemetry`; `client` `protocol` and `audio`;
-//! `subtitles` `session`; `plot` nothing; `train` all but `session`, `policy` and `engine`.
-//! `tests/tidy.rs` holds the table.
+//! What of ours each module may use, besides itself; `tests/tidy.rs` holds the same table against the code. A file's own
+//! row counts instead of its module's. `cli` and `main.rs` use the library from outside, as anybody would.
+//!
+//! | module | uses |
+//! | --- | --- |
+//! | `audio` | nothing |
+//! | `features` | nothing |
+//! | `text` | nothing |
+//! | `policy` | nothing |
+//! | `eval` | nothing |
+//! | `model` | nothing |
+//! | `plot` | nothing |
+//! | `subtitles.rs` | `session` |
+//! | `session` | `features`, `policy`, `text` |
+//! | `protocol` | `audio`, `session` |
+//! | `client` | `audio`, `protocol` |
+//! | `bundle.rs` | `features`, `model`, `text` |
+//! | `engine` | `bundle`, `session`, `telemetry`, `text` |
+//! | `engine/tests.rs` | `features`, `policy`, `session`, `telemetry` |
+//! | `engine/torch.rs` | `bundle`, `model`, `session`, `text` |
+//! | `config` | nothing |
+//! | `telemetry.rs` | `config` |
+//! | `server` | `audio`, `config`, `engine`, `policy`, `protocol`, `session`, `subtitles`, `telemetry` |
+//! | `train` | `audio`, `bundle`, `eval`, `features`, `model`, `plot`, `text` |
+//! | `cli` | `cli` |
+//! | `main.rs` | `cli` |
+//! | `lib.rs` | nothing |
+//!
+//! Crates are kept apart as well: only `model`, `train`, `engine/torch.rs` and the program name `tch`, only `server` axum,
+//! only `protocol` knows a wire format; `session`, `protocol`, `policy` and `features` know no clock, file, socket, thread.
 //!
 //! ## Where this differs from what one might expect
 //!

@@ -303,6 +303,11 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
+        let manual = include_str!("../docs/operating.md");
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(manual.contains(&format!("`{name}")), "{name} is not in docs/operating.md");
+        }
 
         drop((session, connection));
         let text = metrics.encode().unwrap();

@@ -300,7 +300,8 @@ mod tests {
         let cases: [(Vec<u8>, &str); 6] = [
             (b"{".to_vec(), "not a segment of speech: "),
             (segment("\"words\"", false), "not a segment of speech: "),
-            (segment("[0, 1e39]", false), "sample 1 of the segment is out of range"),
+            // By serde_json itself, where another crate has asked it to read floats to the last bit.
+            (segment("[0, 1e39]", false), "out of range"),
             (rate(""), "sample rate None, expected Some(16000)"),
             (rate(",\"sample_rate\":-1"), "sample rate Some(-1), expected Some(16000)"),
             (rate(",\"sample_rate\":8000"), "sample rate Some(8000), expected Some(16000)"),
@@ -309,7 +310,7 @@ mod tests {
         for (body, message) in cases {
             agent.input(&segment("[0]", false)).unwrap();
             let error = agent.input(&body).unwrap_err();
-            assert!(error.to_string().starts_with(message), "{error}");
+            assert!(error.to_string().contains(message), "{error}");
             agent.accept(&Event::Marked { mark: 1 });
             assert_eq!(agent.output(), Err(error));
             agent.reset();

@@ -42,7 +42,8 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 /// session has lasted as long as it may. 1003 `unsupported_data`, a kind of message that is not taken;
 /// `undecodable_audio`, the audio is not what the URL says. 1008 `invalid_message`, nothing can follow it;
 /// `slow_reader`, the client does not read. 1009 `message_too_large`. 1011 `internal_error`, a defect of the server.
-/// 4029 `too_fast`, audio far faster than real time. 4031 `idle_timeout`, nothing came for too long.
+/// 4031 `idle_timeout`, nothing came for too long. 4029 `too_fast` is kept for audio far faster than real time, which
+/// this server takes as fast as it can and no faster.
 #[utoipa::path(get, path = "/v1/realtime/translations",
     params(
         ("model" = String, Query, description = "The model that is served"),
@@ -84,7 +85,8 @@ pub(super) async fn realtime(
 /// Close codes: 1000 after `Metadata`, all was said. 1001 `draining`, the server stops; `session_expired`, the session has
 /// lasted as long as it may. 1003 `unsupported_data`. 1008 `DATA-0000`, the audio cannot be decoded; `invalid_message`;
 /// `slow_reader`, the client does not read. 1009 `message_too_large`. 1011 `NET-0000`, a defect of the server;
-/// `NET-0001`, nothing came for too long. 4029 `too_fast`, audio far faster than real time.
+/// `NET-0001`, nothing came for too long. 4029 `too_fast` is kept for audio far faster than real time, which this server
+/// takes as fast as it can and no faster.
 #[utoipa::path(get, path = "/v1/listen",
     params(
         ("model" = Option<String>, Query, description = "Ignored: there is one"),
