@@ -64,6 +64,7 @@ impl View {
 
     fn end_utterance(&mut self) -> io::Result<()> {
         let (source, target) = (mem::take(&mut self.source), mem::take(&mut self.target));
+        self.lag = None;
         match &self.term {
             Some(term) => {
                 term.clear_last_lines(mem::take(&mut self.num_live))?;
