@@ -64,6 +64,7 @@ impl View {
 
     fn end_utterance(&mut self) -> io::Result<()> {
         let (source, target) = (mem::take(&mut self.source), mem::take(&mut self.target));
+        self.lag = None;
         match &self.term {
             Some(term) => {
                 term.clear_last_lines(mem::take(&mut self.num_live))?;
@@ -131,7 +132,7 @@ mod tests {
         let [source, target] = live_lines("good day", "Guten Tag", lag, 31);
         assert_eq!((source.as_str(), target.as_str()), ("good day", "Guten Tag                1.3 s"));
         let [source, target] = live_lines("it was a good day", "es war ein schöner Tag", lag, 17);
-        assert_eq!((source.as_str(), target.as_str()), ("was a good day", "öner Tag   1.3 s"));
+        assert_eq!((source.as_str(), target.as_str()), ("t was a good day", "höner Tag  1.3 s"));
         for columns in 0..40 {
             let lines = live_lines("日本 a long source", "a longer target 日本語", lag, columns);
             assert!(lines.iter().all(|line| measure_text_width(line) < columns.max(1)), "{columns}: {lines:?}");

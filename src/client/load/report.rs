@@ -1,8 +1,9 @@
 //! Records of N clients, against one that was alone, to a verdict.
 //!
 //! Lag counts while all clients speak: what comes before the last has begun or after the first has ended is left out, and
-//! so is what only the end of the audio set free. The slope is that of each word's lag *over the same word's lag alone*:
-//! some words cost more than others, and that must not look like a drift.
+//! so is what only the end of the audio set free. A drift has to show in the lag itself *and* in each word's lag over the
+//! same word's lag alone: the first also moves when later words cost more, the second also when the machine was busier
+//! while the client was alone.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -51,7 +52,7 @@ pub struct Report {
     pub p99_commit_lag_ms: Option<f64>,
     /// Over `alone`.
     pub p99_lag_increase_ms: Option<f64>,
-    /// Least squares; see the module.
+    /// Least squares, of the lag or of its increase over a client alone, whichever is less; 0 if one grows and one falls.
     pub lag_slope_ms_per_min: Option<f64>,
     /// Sent minus heard, as the server's last word tells (to 1 ms, 16 samples).
     pub dropped_samples: u64,
@@ -161,11 +162,15 @@ fn steady(records: &[&Record]) -> RangeInclusive<f64> {
     begin..=end
 }
 
+/// The slope that both ways of looking at it leave, which is none if they contradict each other.
 fn lag_slope(alone: &Record, records: &[&Record], window: &RangeInclusive<f64>) -> Option<f64> {
     let lags_alone: HashMap<u64, f64> = alone.words.iter().map(|word| (word.seq, word.lag_ms)).collect();
     let words = records.iter().flat_map(|record| &record.words).filter(|word| window.contains(&word.at_s));
-    let increases = words.filter_map(|word| Some((word.at_s / 60.0, word.lag_ms - lags_alone.get(&word.seq)?)));
-    slope(&increases.collect::<Vec<_>>())
+    let points = words.filter_map(|word| Some((word.at_s / 60.0, word.lag_ms, *lags_alone.get(&word.seq)?)));
+    let (lags, increases): (Vec<_>, Vec<_>) =
+        points.map(|(minutes, lag_ms, alone_ms)| ((minutes, lag_ms), (minutes, lag_ms - alone_ms))).unzip();
+    let (lag, increase) = (slope(&lags)?, slope(&increases)?);
+    Some(if lag * increase < 0.0 { 0.0 } else { lag.signum() * lag.abs().min(increase.abs()) })
 }
 
 /// Words that are decided after the end of the audio tell how much there was.
@@ -259,6 +264,21 @@ mod tests {
             assert!(report.faults.len() == 1 && report.faults[0].contains(fault), "{fault}: {:?}", report.faults);
         }
         assert!(judge([Ok(good()), Ok(good())]).honest);
+    }
+
+    /// What the reference does must not be blamed on the trial, and what words cost not on time.
+    #[test]
+    fn a_drift_shows_in_the_lag_and_over_the_reference() {
+        let steady = trial([Ok(record(0.0, |_| 100.0)), Ok(record(1.0, |_| 100.0))]);
+        let falling = record(0.0, |seq| 150.0 - seq);
+        assert!(
+            Report::new(&falling, &steady, None).honest,
+            "the machine was busy at first, when the client was alone"
+        );
+        let growing = trial([Ok(record(0.0, |seq| 100.0 + seq)), Ok(record(1.0, |seq| 100.0 + seq))]);
+        let report = Report::new(&falling, &growing, None);
+        assert!((report.lag_slope_ms_per_min.unwrap() - 60.0).abs() < 1.0, "{report:?}");
+        assert!(!report.honest);
     }
 
     #[test]
