@@ -87,7 +87,8 @@ async fn a_server_that_stops_lets_everybody_finish() {
             let send = async {
                 for message in messages {
                     if futures_util::SinkExt::send(&mut sender, message).await.is_err() {
-                        break;
+                        // The server is done with us: why, the other half hears.
+                        std::future::pending::<()>().await;
                     }
                     sleep(Duration::from_millis(10)).await;
                 }
