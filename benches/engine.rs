@@ -24,7 +24,7 @@ const LAYOUTS: [(usize, i32, usize, usize); 6] =
 /// What one push delivers.
 const CHUNK: usize = SAMPLE_RATE_HZ as usize / 10;
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -72,7 +72,7 @@ fn start(bundle: &Arc<Bundle>, config: EngineConfig, threads: i32) -> Result<Eng
 }
 
 /// The text of one stream.
-async fn translate(engine: Engine, samples: Arc<[f32]>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+async fn translate(engine: Engine, samples: Arc<[f32]>) -> Result<String, Failure> {
     let (mut input, mut events) = engine.open(SessionConfig::default(), Pace::Live)?;
     let speaker = tokio::spawn(async move {
         for chunk in samples.chunks(CHUNK) {
