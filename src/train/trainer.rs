@@ -29,7 +29,6 @@ const DEV_BATCH: usize = 16;
 /// Trains until the schedule ends. Resumes `out/checkpoint.safetensors` if it is there.
 pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
     fs::create_dir_all(&options.out).map_err(TrainError::file(&options.out))?;
-    tch::manual_seed(options.seed as i64);
     tch::set_num_threads(if options.cuda { 1 } else { options.threads as i32 });
     let device = if options.cuda { Device::Cuda(0) } else { Device::Cpu };
 
@@ -40,6 +39,8 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
     let reader = if options.task == Task::Text { Some(reader(&sets, &config, options)?) } else { None };
     let reader_vocab = reader.as_ref().map(Tokenizer::vocab_size);
     let network = || Network::new(options.task, &config, reader_vocab, device, options.bf16);
+    // Right before the weights are drawn: the generator is the process's.
+    tch::manual_seed(options.seed as i64);
     let measured = network();
     let mut parameters = Parameters::gather(&measured.store);
     let mut adam = Adam::new(&parameters);
