@@ -219,23 +219,10 @@ pub fn closing(end: &End) -> Closing {
     let (code, reason) = match end {
         End::Finished => (1000, ""),
         End::Draining => (1001, "the server stops"),
-        End::Failed(failure) => (close_code(failure.kind), failure.message.as_str()),
+        End::Failed(failure) => (failure.kind.codes().close, failure.message.as_str()),
     };
     let bytes = (0..=reason.len().min(MAX_REASON_BYTES)).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
     Closing { messages: Vec::new(), code, reason: reason[..bytes].to_owned() }
-}
-
-/// RFC 6455 §7.4.1 where it has a code that fits.
-fn close_code(kind: FailureKind) -> u16 {
-    match kind {
-        FailureKind::Expired => 1001,
-        FailureKind::UnsupportedData | FailureKind::UndecodableAudio => 1003,
-        FailureKind::InvalidMessage | FailureKind::SlowReader => 1008,
-        FailureKind::TooLarge => 1009,
-        FailureKind::Internal => 1011,
-        FailureKind::TooFast => 4029,
-        FailureKind::Idle => 4031,
-    }
 }
 
 fn parse_text(text: &str) -> Result<ClientText, Failure> {

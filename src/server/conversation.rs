@@ -127,6 +127,7 @@ impl Conversation {
                 0 => Duration::from_secs(self.info.expires_at - self.info.created_at),
                 ms => Duration::from_millis(ms),
             };
+        let shutdown = self.app.shutdown().clone();
         // Set when the input is finished: by then the rest must have been said.
         let mut overdue = expiry;
         loop {
@@ -151,7 +152,6 @@ impl Conversation {
                 Some(limit) => (self.spoken + limit).min(self.heard + idle),
                 None => self.heard + idle,
             };
-            let shutdown = self.app.shutdown().clone();
             tokio::select! {
                 // The clock comes first: a client that never pauses must not outlast it.
                 biased;
