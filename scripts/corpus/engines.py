@@ -65,9 +65,10 @@ class Kokoro:
         self.readers = {british: hibari.Hibari(g2p=G2P(british=british)) for british in (False, True)}
         files = {allowed(path.stem): path for path in folder.glob("*.bin")}
         self.rows = {name: np.fromfile(path, np.float32).reshape(-1, 1, 256) for name, path in files.items()}
-        english = sorted(name for name in self.rows if name[0] in "ab")
-        accented = sorted(name for name in self.rows if name[0] not in "ab")
-        self.kinds = [english, english, accented]
+        names = sorted(self.rows)
+        american, british = ([name for name in names if name[0] == accent] for accent in "ab")
+        # Kokoro has three American voices for each British one: drawn evenly, British English would stay rare.
+        self.kinds = [american, british, [name for name in names if name[0] not in "ab"]]
 
     def speaker(self, draw):
         names = [str(draw.choice(self.kinds[draw.integers(len(self.kinds))])) for _ in range(2)]
