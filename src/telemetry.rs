@@ -276,7 +276,7 @@ mod tests {
         metrics.step(StepKind::Decode, 5, Duration::from_millis(2));
         metrics.clone().committed(Duration::from_millis(300));
         metrics.request("/v1/models/{id}", 404);
-        metrics.failed("too_fast");
+        metrics.failed("slow_reader");
         metrics.jobs_waiting.set(7);
         metrics.received_bytes.inc_by(11);
         metrics.sent_bytes.inc_by(13);
@@ -295,7 +295,7 @@ mod tests {
             "decalage_commit_lag_seconds_bucket{le=\"0.5\"} 1",
             "decalage_committed_words_total 1",
             "decalage_http_requests_total{route=\"/v1/models/{id}\",status=\"404\"} 1",
-            "decalage_failures_total{kind=\"too_fast\"} 1",
+            "decalage_failures_total{kind=\"slow_reader\"} 1",
             "decalage_jobs_waiting 7",
             "decalage_received_bytes_total 11",
             "decalage_sent_bytes_total 13",

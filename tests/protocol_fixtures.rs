@@ -143,7 +143,6 @@ fn end(step: &Value) -> End {
             let kind = match step["failed"].as_str().unwrap() {
                 "undecodable_audio" => FailureKind::UndecodableAudio,
                 "too_large" => FailureKind::TooLarge,
-                "too_fast" => FailureKind::TooFast,
                 "slow_reader" => FailureKind::SlowReader,
                 "idle" => FailureKind::Idle,
                 "expired" => FailureKind::Expired,

@@ -18,12 +18,11 @@ pub struct Codes {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::InvalidMessage,
         Self::UnsupportedData,
         Self::UndecodableAudio,
         Self::TooLarge,
-        Self::TooFast,
         Self::SlowReader,
         Self::Idle,
         Self::Expired,
@@ -38,7 +37,6 @@ impl FailureKind {
             Self::UnsupportedData => (CLIENT, "unsupported_data", 1003),
             Self::UndecodableAudio => (CLIENT, "undecodable_audio", 1003),
             Self::TooLarge => (CLIENT, "message_too_large", 1009),
-            Self::TooFast => ("rate_limit_error", "too_fast", 4029),
             Self::SlowReader => (CLIENT, "slow_reader", 1008),
             Self::Idle => (CLIENT, "idle_timeout", 4031),
             Self::Expired => (CLIENT, "session_expired", 1001),

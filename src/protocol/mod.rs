@@ -93,8 +93,6 @@ pub enum FailureKind {
     UndecodableAudio,
     /// A message larger than allowed.
     TooLarge,
-    /// Audio far faster than real time.
-    TooFast,
     /// The client does not read what it is sent.
     SlowReader,
     /// Nothing came for too long.

@@ -103,10 +103,14 @@ impl App {
         &self.0.shutdown
     }
 
+    /// That the page which a request comes from, if any, may connect.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        Ok(self.0.origins.check(headers).inspect_err(|_| self.reject(Rejection::Origin))?)
+    }
+
     /// Whom a request comes from.
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, ApiError> {
-        let checked = self.0.origins.check(headers).inspect_err(|_| self.reject(Rejection::Origin));
-        checked?;
+        self.check_origin(headers)?;
         let principal = self.0.keys.authenticate(auth::key(headers), now_s());
         Ok(principal.inspect_err(|_| self.reject(Rejection::Unauthorized))?)
     }

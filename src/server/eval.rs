@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::{self, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -23,7 +24,7 @@ use super::app::{App, Place};
 use super::auth::Principal;
 use super::conversation::{Conversation, farewell};
 use super::error::ApiError;
-use super::ws::{limits, session_config};
+use super::ws::{bounded, limits, session_config};
 use crate::audio::AudioDecoder;
 use crate::config::KeyHash;
 use crate::engine::{Input, Pace, StreamEvents, StreamInput};
@@ -69,6 +70,7 @@ pub fn router(app: App, log: Option<EvalLog>, loading: Duration) -> Router {
         .route("/input", put(input))
         .route("/output", get(output))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(app.clone(), own_pages_only))
         .with_state(Eval { app, log, sentence: Arc::default() })
 }
 
@@ -82,6 +84,12 @@ fn metrics_sink(log: Option<EvalLog>) -> MetricsSink {
     })
 }
 
+/// Tools send no `Origin`; without keys, it is all that keeps any page that somebody visits from using this port.
+async fn own_pages_only(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    app.check_origin(request.headers())?;
+    Ok(next.run(request).await)
+}
+
 /// Nobody has a key here.
 fn anybody() -> Principal {
     Principal { key: KeyHash::of(""), session: None }
@@ -93,7 +101,7 @@ async fn root(State(eval): State<Eval>, upgrade: Result<WebSocketUpgrade, WebSoc
         return Json(json!({ "agent": "decalage", "model": model.name, "bundle": model.bundle })).into_response();
     };
     let token = eval.app.shutdown().hold();
-    upgrade.max_message_size(eval.app.config().server.max_message_bytes).on_upgrade(move |socket| async move {
+    bounded(&eval.app, upgrade).on_upgrade(move |socket| async move {
         simulstream(eval, socket).await;
         drop(token);
     })

@@ -26,6 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server with one model, `scripted`, and one key, [`KEY`].
 pub(super) fn server() -> Router {
+    let app = app();
+    let (healthy, ready) = (watch::channel(true).1, watch::channel(true).1);
+    let admin = Admin { metrics: app.metrics().clone(), healthy, ready, shutdown: app.shutdown().clone() };
+    router(app, admin)
+}
+
+fn app() -> App {
     let (metrics, shutdown) = (Metrics::new(), shutdown::Shutdown::new());
     let layout = EngineConfig { workers: 1, max_batch: 4, max_sessions: 2, max_recordings: 1 };
     let make = || Ok::<_, Infallible>(ScriptedTranslator::new(&assets()));
@@ -38,9 +45,21 @@ pub(super) fn server() -> Router {
         loaded_at: 1_700_000_000,
     };
     let auth = AuthConfig { keys: vec![KeyHash::of(KEY)], ..AuthConfig::default() };
-    let app = App::new(engine, model, Config { auth, ..Config::default() }, metrics.clone(), shutdown.clone());
-    let (healthy, ready) = (watch::channel(true).1, watch::channel(true).1);
-    router(app, Admin { metrics, healthy, ready, shutdown })
+    App::new(engine, model, Config { auth, ..Config::default() }, metrics, shutdown)
+}
+
+/// Its port knows no keys, so nothing else keeps a page that somebody visits from using it.
+#[tokio::test]
+async fn evaluation_is_not_for_pages_of_others() {
+    let router = eval::router(app(), None, Duration::ZERO);
+    for (origin, status) in [(None, 200), (Some("http://localhost:9"), 200), (Some("https://evil.example.org"), 403)] {
+        let mut request = Request::get("/").header(header::HOST, "localhost:9");
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{origin:?}");
+    }
 }
 
 async fn make_key(router: &Router, key: &str, session: &Value) -> (u16, Value) {

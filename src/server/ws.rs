@@ -42,8 +42,9 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 /// session has lasted as long as it may. 1003 `unsupported_data`, a kind of message that is not taken;
 /// `undecodable_audio`, the audio is not what the URL says. 1008 `invalid_message`, nothing can follow it;
 /// `slow_reader`, the client does not read. 1009 `message_too_large`. 1011 `internal_error`, a defect of the server.
-/// 4031 `idle_timeout`, nothing came for too long. 4029 `too_fast` is kept for audio far faster than real time, which
-/// this server takes as fast as it can and no faster.
+/// 4031 `idle_timeout`, nothing came for too long.
+///
+/// Audio may come faster than real time: the server reads as fast as it translates, and no faster.
 #[utoipa::path(get, path = "/v1/realtime/translations",
     params(
         ("model" = String, Query, description = "The model that is served"),
@@ -85,8 +86,7 @@ pub(super) async fn realtime(
 /// Close codes: 1000 after `Metadata`, all was said. 1001 `draining`, the server stops; `session_expired`, the session has
 /// lasted as long as it may. 1003 `unsupported_data`. 1008 `DATA-0000`, the audio cannot be decoded; `invalid_message`;
 /// `slow_reader`, the client does not read. 1009 `message_too_large`. 1011 `NET-0000`, a defect of the server;
-/// `NET-0001`, nothing came for too long. 4029 `too_fast` is kept for audio far faster than real time, which this server
-/// takes as fast as it can and no faster.
+/// `NET-0001`, nothing came for too long.
 #[utoipa::path(get, path = "/v1/listen",
     params(
         ("model" = Option<String>, Query, description = "Ignored: there is one"),
@@ -143,21 +143,24 @@ fn open(
     let conversation = Conversation::new(app.clone(), admitted, dialect, decoder);
     // Counts from before the upgrade, so that a server that stops waits for it.
     let token = app.shutdown().hold();
-    let max_bytes = app.config().server.max_message_bytes;
-    let upgrade = upgrade
-        .max_message_size(max_bytes)
-        .max_frame_size(max_bytes)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES.max(max_bytes))
-        .protocols(SUBPROTOCOLS);
-    Ok(upgrade.on_upgrade(move |socket| {
+    Ok(bounded(app, upgrade).protocols(SUBPROTOCOLS).on_upgrade(move |socket| {
         async move {
             conversation.run(socket).await;
             drop(token);
         }
         .instrument(span)
     }))
+}
+
+/// With bounds for what a connection may keep in memory.
+pub(super) fn bounded(app: &App, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    let max_bytes = app.config().server.max_message_bytes;
+    upgrade
+        .max_message_size(max_bytes)
+        .max_frame_size(max_bytes)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES.max(max_bytes))
 }
 
 /// How a stream with these options behaves.

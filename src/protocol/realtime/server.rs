@@ -120,7 +120,7 @@ pub struct Delta {
 /// What was wrong. Errors of HTTP endpoints have the same shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
+    /// `invalid_request_error` or `server_error`.
     #[serde(rename = "type")]
     pub error_type: String,
     /// For programs; `proto/README.md` lists them.

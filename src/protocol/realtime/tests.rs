@@ -168,9 +168,9 @@ fn a_client_reads_other_servers_too() {
 
 #[test]
 fn the_reason_of_a_failure_reaches_the_client() {
-    let closing = opened(&[]).close(&End::Failed(Failure::new(FailureKind::TooFast, "slower, please")));
-    assert_eq!(value(&closing.messages[0])["error"]["message"], "slower, please");
-    assert_eq!((closing.code, closing.reason.as_str()), (4029, "too_fast"));
+    let closing = opened(&[]).close(&End::Failed(Failure::new(FailureKind::Idle, "say something")));
+    assert_eq!(value(&closing.messages[0])["error"]["message"], "say something");
+    assert_eq!((closing.code, closing.reason.as_str()), (4031, "idle_timeout"));
 }
 
 /// Any JSON, with the names that mean something here more often than by chance.
