@@ -27,6 +27,9 @@ const SAMPLE: &str = "models/en-de-small/sample.opus";
 /// How often the engine's health is looked at.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 
+/// For a worker to notice that its last stream is gone.
+const LAST_STEP: Duration = Duration::from_secs(5);
+
 /// Serve live streams over websockets and recordings over HTTP
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -71,9 +74,10 @@ impl Serve {
         let loading = began.elapsed();
         let model = model_info(&config, &bundle)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let drained = runtime.block_on(self.listen(config.clone(), engine.clone(), model, metrics, loading))?;
+        let drained = runtime.block_on(self.listen(config, engine.clone(), model, metrics, loading))?;
         drop(runtime);
-        let ended = engine.join(Duration::from_millis(config.server.drain_timeout_ms));
+        // All streams are closed by now: what is left is the step that a worker is in.
+        let ended = engine.join(LAST_STEP);
         ensure!(drained && ended, "some streams were cut off");
         Ok(())
     }
