@@ -83,11 +83,16 @@ class Realtime(unittest.TestCase):
     def test_an_ephemeral_key_opens_a_session(self):
         begin = time.time()
         secret = client().realtime.translations.client_secrets.create(
-            session={"model": model(), "audio": {"output": {"language": "de"}}},
+            session={
+                "model": model(),
+                "audio": {"input": {"transcription": {"model": model()}}, "output": {"language": "de"}},
+            },
             expires_after={"anchor": "created_at", "seconds": 60},
         )
         self.assertTrue(secret.value.startswith("ek_"))
         self.assertEqual((secret.session.type, secret.session.model), ("translation", model()))
         self.assertTrue(begin + 59 <= secret.expires_at <= time.time() + 60, secret.expires_at)
         with client(secret.value).realtime.translations.connect(model=model()) as connection:
-            self.assertEqual(connection.recv().type, "session.created")
+            created = connection.recv()
+            self.assertEqual(created.type, "session.created")
+            self.assertEqual(created.session.audio.input.transcription.model, model(), "the key's settings hold")
