@@ -21,7 +21,7 @@
 //! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
 //! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread
 //! config/    file < environment < flags -> the server's one validated config
-//! telemetry.rs  every metric and its buckets; where the log goes
+//! telemetry/    every metric and its buckets; where the log and the spans go
 //! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
@@ -97,7 +97,7 @@
 //! | `engine/tests.rs` | `features`, `policy`, `session`, `telemetry` |
 //! | `engine/torch.rs` | `bundle`, `model`, `session`, `text` |
 //! | `config` | nothing |
-//! | `telemetry.rs` | `config` |
+//! | `telemetry` | `config` |
 //! | `server` | `audio`, `config`, `engine`, `policy`, `protocol`, `session`, `subtitles`, `telemetry` |
 //! | `train` | `audio`, `bundle`, `eval`, `features`, `model`, `plot`, `text` |
 //! | `cli` | `cli` |

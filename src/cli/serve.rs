@@ -62,7 +62,8 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
         let config = Config::load(self.config.as_deref(), self.overlay())?;
-        init_logging(&config.log)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let log = runtime.block_on(async { init_logging(&config.log) })?;
         let began = Instant::now();
         let bundle = Arc::new(Bundle::open(&config.model.bundle)?);
         if self.check_config {
@@ -73,8 +74,8 @@ impl Serve {
         let engine = engine(&config, Arc::clone(&bundle), &metrics)?;
         let loading = began.elapsed();
         let model = model_info(&config, &bundle)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let drained = runtime.block_on(self.listen(config, engine.clone(), model, metrics, loading))?;
+        drop(log);
         drop(runtime);
         // All streams are closed by now: what is left is the step that a worker is in.
         let ended = engine.join(LAST_STEP);

@@ -119,6 +119,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `level` or `target=level`, separated by commas: the directives of `tracing_subscriber`'s `EnvFilter`.
     pub filter: String,
+    /// URL of a collector that takes spans as OTLP over HTTP: `http://host:4318/v1/traces`.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// For whom the log is.
@@ -170,7 +172,7 @@ impl Default for ModelConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: "info".to_owned(), otlp_endpoint: None }
     }
 }
 

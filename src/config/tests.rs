@@ -92,6 +92,8 @@ fn a_value_out_of_range_is_named_with_its_range() {
         "server.max_message_bytes is 1048577, allowed is 1024 to 1048576"
     );
     assert_eq!(message("[model]\nk = 0", &[]), "model.k is 0, allowed is 1 to 100");
+    let text = message("[log]\notlp_endpoint = 'https://collector:4318'", &[]);
+    assert!(text.starts_with("log.otlp_endpoint is \"https://collector:4318\", allowed is http://"), "{text}");
     assert!(
         message("[log]\nfilter = 'info=very=loud'", &[]).starts_with("log.filter is \"info=very=loud\", allowed is")
     );

@@ -44,6 +44,9 @@ impl Config {
         }
         let allowed = || "levels such as `info`, or `decalage=debug,warn`".to_owned();
         require(EnvFilter::try_new(&log.filter).is_ok(), "log.filter", || format!("{:?}", log.filter), allowed)?;
+        let allowed = || "http://host:port/path: a collector beside the server, without TLS".to_owned();
+        let collector = log.otlp_endpoint.as_deref().unwrap_or("http://");
+        require(collector.starts_with("http://"), "log.otlp_endpoint", || format!("{collector:?}"), allowed)?;
 
         if server.allow_any_key {
             return Ok(());

@@ -1,22 +1,13 @@
-//! What happens to numbers and lines: every metric name and bucket, and where the log goes. Invariant: labels are of
-//! closed sets, so a scrape's size does not depend on what clients send.
+//! What is counted: every metric name and bucket. Invariant: labels are of closed sets, so a scrape's size does not
+//! depend on what clients send.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry},
 };
-use thiserror::Error;
-use tracing_subscriber::EnvFilter;
-
-use crate::config::{LogConfig, LogFormat};
 
 /// Up to the largest `model.max_batch` that pays.
 const BATCH_SIZES: [f64; 8] = [1., 2., 4., 8., 16., 32., 64., 128.];
@@ -238,30 +229,6 @@ fn step_seconds() -> Histogram {
     Histogram::new(STEP_SECONDS)
 }
 
-/// Why there is no log.
-#[derive(Debug, Error)]
-pub enum LogError {
-    /// `log.filter` is malformed.
-    #[error("log.filter cannot be read: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// It has been set up before.
-    #[error("the log is set up already: {0}")]
-    Twice(Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Sends the process's log to stderr, as `config` says. To be called once.
-///
-/// # Errors
-/// The filter is malformed, or there is a log already.
-pub fn init_logging(config: &LogConfig) -> Result<(), LogError> {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&config.filter)?).with_writer(io::stderr);
-    let done = match config.format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    done.map_err(LogError::Twice)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,7 +270,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
-        let manual = include_str!("../docs/operating.md");
+        let manual = include_str!("../../docs/operating.md");
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let name = line.split(' ').next().unwrap();
             assert!(manual.contains(&format!("`{name}")), "{name} is not in docs/operating.md");
@@ -312,11 +279,5 @@ mod tests {
         drop((session, connection));
         let text = metrics.encode().unwrap();
         assert!(text.contains("decalage_sessions 0\n") && text.contains("decalage_connections 0\n"), "{text}");
-    }
-
-    #[test]
-    fn a_bad_filter_is_an_error_and_not_a_silent_log() {
-        let config = LogConfig { filter: "info=very=loud".to_owned(), ..LogConfig::default() };
-        assert!(matches!(init_logging(&config), Err(LogError::Filter(_))));
     }
 }
