@@ -56,6 +56,7 @@ libtorch:
 	scripts/setup-libtorch
 
 lint: libtorch
+	scripts/notices --check
 	cargo clippy --locked --all-targets -- -D warnings
 
 test-all: libtorch
