@@ -90,6 +90,20 @@ fn a_later_file_overrides_an_earlier_one() {
     assert!(Config::load_from(&[&keys, &settings], [], json!({})).is_err());
 }
 
+/// What containers are given is right but for the keys, and without keys nobody is served.
+#[test]
+fn the_files_of_the_image_and_of_kubernetes_only_lack_keys() {
+    for file in ["docker/decalage.toml", "deploy/kubernetes/decalage.toml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let load = |keys: &[(&str, &str)]| {
+            let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Config::load_from(&[&file], keys, json!({}))
+        };
+        let config = load(&[("DECALAGE_AUTH__KEYS", KEY)]).unwrap();
+        assert_eq!(load(&[]), Err(ConfigError::Open(config.server.listen)), "{}", file.display());
+    }
+}
+
 #[test]
 fn unknown_keys_are_refused_wherever_they_come_from() {
     for text in [
