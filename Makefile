@@ -15,7 +15,7 @@ PURE := --locked --no-default-features --features server
 PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
 	$$pip install --quiet
 # Everything is tested in one profile, so that libtorch's wrappers are compiled once.
-STEPS := format lint-pure test-pure no-tch libtorch lint test-all train-tiny test-corpus test-contract docs
+STEPS := format lint-pure test-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract docs
 
 .PHONY: run demo test $(STEPS)
 
@@ -50,6 +50,15 @@ test-pure:
 # Without the feature `torch` nothing may pull libtorch in.
 no-tch:
 	cargo tree $(PURE) --edges normal --invert tch 2>&1 | grep --quiet "did not match any packages"
+
+# docker/ and deploy/kubernetes against Kubernetes' schemas, each other and the server.
+test-deploy: $(TARGET)/deploy-python/.complete
+	PYTHONPATH=$(<D) python3 -m unittest discover --start-directory tests/deploy
+
+$(TARGET)/deploy-python/.complete: tests/deploy/requirements.txt
+	rm -rf $(@D)
+	$(PIP_INSTALL) --target $(@D) --no-deps --requirement $<
+	touch $@
 
 # Fetches libtorch into .libtorch/ once; LIBTORCH or LIBTORCH_USE_PYTORCH name another one.
 libtorch:

@@ -3,6 +3,7 @@
 mod bench;
 mod evaluate;
 mod export;
+mod health;
 mod info;
 mod output;
 mod prepare;
@@ -55,6 +56,7 @@ enum Command {
     Info(info::Info),
     #[command(after_help = EXIT_CODES)]
     Serve(Box<serve::Serve>),
+    Health(health::Health),
     #[command(after_help = EXIT_CODES)]
     Stream(stream::Stream),
     Bench(bench::Bench),
@@ -81,6 +83,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Evaluate(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Health(command) => command.run(),
         Command::Stream(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Prepare(command) => command.run(),

@@ -33,9 +33,10 @@ const LAST_STEP: Duration = Duration::from_secs(5);
 /// Serve live streams over websockets and recordings over HTTP
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Config file (deploy/decalage.toml shows every key); `DECALAGE_…` variables and flags go before it
+    /// Config file (deploy/decalage.toml shows every key), any number: a later one goes before an earlier one,
+    /// `DECALAGE_…` variables before both, and flags before all
     #[arg(long, value_name = "TOML")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Address for clients
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -61,7 +62,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
-        let config = Config::load(self.config.as_deref(), self.overlay())?;
+        let config = Config::load(&self.config, self.overlay())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let log = runtime.block_on(async { init_logging(&config.log) })?;
         let began = Instant::now();

@@ -1,6 +1,6 @@
-//! Where settings come from: defaults, then a file, then the environment, then flags; each overrides what goes before.
+//! Where settings come from: defaults, then files, then the environment, then flags; each overrides what goes before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
@@ -16,23 +16,23 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "DECALAGE_";
 
 impl Config {
-    /// Reads a TOML file, if there is one, and the environment, and lays `overlay` over them: nested structs or maps that
-    /// hold the flags that were given, and nothing for those that were not.
+    /// Reads TOML files, a later one over an earlier one, and the environment, and lays `overlay` over them: nested structs
+    /// or maps that hold the flags that were given, and nothing for those that were not.
     ///
     /// # Errors
-    /// The file cannot be read, a key is unknown, a value is of the wrong type, or [`Config::validate`] refuses it.
-    pub fn load(file: Option<&Path>, overlay: impl Serialize) -> Result<Self, ConfigError> {
+    /// A file cannot be read, a key is unknown, a value is of the wrong type, or [`Config::validate`] refuses it.
+    pub fn load(files: &[PathBuf], overlay: impl Serialize) -> Result<Self, ConfigError> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        Self::load_from(file, std::env::vars_os().map(|(name, value)| (text(name), text(value))), overlay)
+        Self::load_from(files, std::env::vars_os().map(|(name, value)| (text(name), text(value))), overlay)
     }
 
     pub(super) fn load_from(
-        file: Option<&Path>,
+        files: &[impl AsRef<Path>],
         environment: impl IntoIterator<Item = (String, String)>,
         overlay: impl Serialize,
     ) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
-        if let Some(file) = file {
+        for file in files {
             figment = figment.merge(Toml::file_exact(file));
         }
         for (name, value) in environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)) {

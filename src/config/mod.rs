@@ -1,4 +1,4 @@
-//! File, environment and flags to the one [`Config`] of the server. Invariant: a config that [`Config::load`] returned
+//! Files, environment and flags to the one [`Config`] of the server. Invariant: a config that [`Config::load`] returned
 //! has passed [`Config::validate`], and holds no key but as a hash.
 //!
 //! Every key is described in `deploy/decalage.toml`, with its default and the reason for it.

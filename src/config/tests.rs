@@ -1,12 +1,16 @@
 //! The config from outside: what the example says, what overrides what, what is refused, and what is never shown.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
 use super::*;
 
 const KEY: &str = "sk-a-secret-key";
+const NO_FILE: &[PathBuf] = &[];
 
 fn example() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/decalage.toml")).unwrap()
@@ -17,7 +21,7 @@ fn load(file: &str, environment: &[(&str, &str)], flags: Value) -> Result<Config
     let path = folder.path().join("decalage.toml");
     fs::write(&path, file).unwrap();
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::load_from(Some(&path), environment, flags)
+    Config::load_from(&[path], environment, flags)
 }
 
 fn message(file: &str, environment: &[(&str, &str)]) -> String {
@@ -27,7 +31,7 @@ fn message(file: &str, environment: &[(&str, &str)]) -> String {
 #[test]
 fn the_example_file_says_the_defaults() {
     assert_eq!(load(&example(), &[], json!({})).unwrap(), Config::default());
-    assert_eq!(Config::load_from(None, [], json!({})).unwrap(), Config::default());
+    assert_eq!(Config::load_from(NO_FILE, [], json!({})).unwrap(), Config::default());
 }
 
 /// The keys that are commented out, because their default is to be absent, must be right as well.
@@ -70,6 +74,37 @@ fn flags_override_the_environment_which_overrides_the_file() {
 }
 
 #[test]
+fn a_later_file_overrides_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let settings =
+        write("a.toml", "[server]\nlisten = '0.0.0.0:1'\n[model]\nk = 4\nworkers = 5\n[auth]\nkeys = ['too short']");
+    let keys = write("b.toml", &format!("[model]\nk = 6\n[auth]\nkeys = ['{KEY}']"));
+    let config = Config::load_from(&[&settings, &keys], [], json!({})).unwrap();
+    assert_eq!((config.server.listen.port(), config.model.k, config.model.workers), (1, 6, 5));
+    assert_eq!(config.auth.keys, [KeyHash::of(KEY)]);
+    assert!(Config::load_from(&[&keys, &settings], [], json!({})).is_err());
+}
+
+/// What containers are given is right but for the keys, and without keys nobody is served.
+#[test]
+fn the_files_of_the_image_and_of_kubernetes_only_lack_keys() {
+    for file in ["docker/decalage.toml", "deploy/kubernetes/decalage.toml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let load = |keys: &[(&str, &str)]| {
+            let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Config::load_from(&[&file], keys, json!({}))
+        };
+        let config = load(&[("DECALAGE_AUTH__KEYS", KEY)]).unwrap();
+        assert_eq!(load(&[]), Err(ConfigError::Open(config.server.listen)), "{}", file.display());
+    }
+}
+
+#[test]
 fn unknown_keys_are_refused_wherever_they_come_from() {
     for text in [
         message("[server]\nlisten_to = 1", &[]),
@@ -82,7 +117,7 @@ fn unknown_keys_are_refused_wherever_they_come_from() {
     assert!(message("", &[("DECALAGE_SERVER__LISTEN", "here")]).contains("server.listen"));
     assert!(message("", &[("DECALAGE_SERVER__LISTEN", "here")]).contains("DECALAGE_SERVER__LISTEN"));
     assert!(load("", &[("DECALAGE_", "1")], json!({})).is_err());
-    assert!(Config::load_from(Some(Path::new("/no/such/file.toml")), [], json!({})).is_err());
+    assert!(Config::load_from(&["/no/such/file.toml"], [], json!({})).is_err());
 }
 
 #[test]
