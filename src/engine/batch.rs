@@ -1,7 +1,8 @@
 //! Requests that wait, and which of them step together. Pure.
 //!
-//! Decoder steps come first, then segments, one batch of each kind in turn, oldest first: a word that is being decided
-//! is what somebody waits for, and no kind can hold up another for longer than one step. Nobody waits for a batch to
+//! Decoder steps come first, then searches for the next word, segments, and searches for the rest of an utterance, one
+//! batch of each kind in turn, oldest first: a word that is being decided is what somebody waits for, and no kind can hold
+//! up another for longer than one step. Nobody waits for a batch to
 //! fill: batches grow by themselves when requests come faster than steps are made.
 //! Invariant: every request is in exactly one batch, in the order of its kind.
 
@@ -10,12 +11,15 @@ use std::collections::VecDeque;
 use crate::session::Request;
 use crate::session::translator::{DecodeJob, EncodeJob, SearchJob};
 
+/// Rests of utterances that are searched together: everybody else waits for the longest of them.
+const MAX_RESTS: usize = 4;
+
 /// Requests that step together, with the streams they are of.
 #[derive(Debug)]
 pub(super) enum Batch<S> {
     Decode(Vec<(u64, DecodeJob<S>)>),
     Encode(Vec<(u64, EncodeJob<S>)>),
-    Search(u64, SearchJob<S>),
+    Search(Vec<(u64, SearchJob<S>)>),
 }
 
 /// What waits.
@@ -23,7 +27,8 @@ pub(super) enum Batch<S> {
 pub(super) struct Queue<S> {
     decode: VecDeque<(u64, DecodeJob<S>)>,
     encode: VecDeque<(u64, EncodeJob<S>)>,
-    search: VecDeque<(u64, SearchJob<S>)>,
+    lookahead: VecDeque<(u64, SearchJob<S>)>,
+    rest: VecDeque<(u64, SearchJob<S>)>,
     max_batch: usize,
     /// The kind whose turn it is.
     turn: usize,
@@ -32,14 +37,16 @@ pub(super) struct Queue<S> {
 impl<S> Queue<S> {
     pub(super) fn new(max_batch: usize) -> Self {
         let max_batch = max_batch.max(1);
-        Self { decode: VecDeque::new(), encode: VecDeque::new(), search: VecDeque::new(), max_batch, turn: 0 }
+        let (lookahead, rest) = (VecDeque::new(), VecDeque::new());
+        Self { decode: VecDeque::new(), encode: VecDeque::new(), lookahead, rest, max_batch, turn: 0 }
     }
 
     pub(super) fn push(&mut self, id: u64, request: Request<S>) {
         match request {
             Request::Decode(job) => self.decode.push_back((id, job)),
             Request::Encode(job) => self.encode.push_back((id, job)),
-            Request::Search(job) => self.search.push_back((id, job)),
+            Request::Search(job) if job.may_end => self.rest.push_back((id, job)),
+            Request::Search(job) => self.lookahead.push_back((id, job)),
         }
     }
 
@@ -47,26 +54,25 @@ impl<S> Queue<S> {
     pub(super) fn remove(&mut self, id: u64) {
         self.decode.retain(|(other, _)| *other != id);
         self.encode.retain(|(other, _)| *other != id);
-        self.search.retain(|(other, _)| *other != id);
+        self.lookahead.retain(|(other, _)| *other != id);
+        self.rest.retain(|(other, _)| *other != id);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.decode.len() + self.encode.len() + self.search.len()
+        self.decode.len() + self.encode.len() + self.lookahead.len() + self.rest.len()
     }
 
     /// The next batch; `None` if nothing waits.
     pub(super) fn next(&mut self) -> Option<Batch<S>> {
-        for _ in 0..3 {
+        let most = self.max_batch;
+        for _ in 0..4 {
             let turn = self.turn;
-            self.turn = (turn + 1) % 3;
+            self.turn = (turn + 1) % 4;
             match turn {
-                0 if !self.decode.is_empty() => return Some(Batch::Decode(take(&mut self.decode, self.max_batch))),
-                1 if !self.encode.is_empty() => return Some(Batch::Encode(take(&mut self.encode, self.max_batch))),
-                2 => {
-                    if let Some((id, job)) = self.search.pop_front() {
-                        return Some(Batch::Search(id, job));
-                    }
-                }
+                0 if !self.decode.is_empty() => return Some(Batch::Decode(take(&mut self.decode, most))),
+                1 if !self.lookahead.is_empty() => return Some(Batch::Search(take(&mut self.lookahead, most))),
+                2 if !self.encode.is_empty() => return Some(Batch::Encode(take(&mut self.encode, most))),
+                3 if !self.rest.is_empty() => return Some(Batch::Search(take(&mut self.rest, most.min(MAX_RESTS)))),
                 _ => {}
             }
         }
@@ -91,8 +97,8 @@ mod tests {
         Request::Encode(EncodeJob { state: Some(state), frames: Vec::new() })
     }
 
-    fn search(state: u32) -> Request<u32> {
-        Request::Search(SearchJob { state, token: None, beam_size: 1, max_tokens: 1 })
+    fn search(may_end: bool) -> Request<u32> {
+        Request::Search(SearchJob { state: 0, token: None, beam_size: 1, max_tokens: 1, may_end })
     }
 
     /// Kinds and streams of all batches.
@@ -100,7 +106,7 @@ mod tests {
         let batch = |batch| match batch {
             Batch::Decode(jobs) => ('d', jobs.iter().map(|job: &(u64, _)| job.0).collect()),
             Batch::Encode(jobs) => ('e', jobs.iter().map(|job: &(u64, _)| job.0).collect()),
-            Batch::Search(id, _) => ('s', vec![id]),
+            Batch::Search(jobs) => ('s', jobs.iter().map(|job: &(u64, _)| job.0).collect()),
         };
         std::iter::from_fn(|| queue.next()).map(batch).collect()
     }
@@ -108,20 +114,21 @@ mod tests {
     #[test]
     fn kinds_take_turns_and_everybody_steps_once() {
         let mut queue = Queue::new(2);
-        (0..3).for_each(|id| queue.push(id, search(0)));
+        (0..3).for_each(|id| queue.push(id, search(true)));
+        queue.push(11, search(false));
         (3..8).for_each(|id| queue.push(id, encode(0)));
         (8..11).for_each(|id| queue.push(id, decode(0)));
-        assert_eq!(queue.len(), 11);
+        assert_eq!(queue.len(), 12);
         let batches = all(&mut queue);
         let expected = [
             ('d', vec![8, 9]),
+            ('s', vec![11]),
             ('e', vec![3, 4]),
-            ('s', vec![0]),
+            ('s', vec![0, 1]),
             ('d', vec![10]),
             ('e', vec![5, 6]),
-            ('s', vec![1]),
-            ('e', vec![7]),
             ('s', vec![2]),
+            ('e', vec![7]),
         ];
         assert_eq!(batches, expected);
         assert_eq!(queue.len(), 0);

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use crate::bundle::{Assets, Bundle};
-use crate::model::{ModelConfig, SpeechTranslator, State, Vocabulary, WeightsError};
+use crate::model::{ModelConfig, SpeechTranslator, State, Task, Vocabulary, WeightsError};
 use crate::session::SessionAssets;
 use crate::session::translator::{
     Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError, TranslatorSpec,
@@ -135,6 +135,28 @@ impl TorchTranslator {
             })
             .collect()
     }
+
+    fn search_batch(&self, jobs: &[SearchJob<State>], tokens: &[i64]) -> Vec<Searched> {
+        let task = |(job, &begin): (&SearchJob<State>, &i64)| {
+            let allowed = Allowed { eos: job.may_end, ..Allowed::ALL };
+            Task {
+                state: &job.state,
+                begin,
+                beam_size: job.beam_size,
+                max_tokens: job.max_tokens,
+                may_end: job.may_end,
+                masks: (row(Allowed { continuation: false, ..allowed }), row(allowed)),
+            }
+        };
+        let tasks: Vec<Task<'_>> = jobs.iter().zip(tokens).map(task).collect();
+        let vocabulary = Vocabulary { end: i64::from(EOS), masks: &self.masks };
+        let best = self.model.search(&tasks, &vocabulary).into_iter();
+        best.map(|best| Searched {
+            tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
+            score: best.score as f32,
+        })
+        .collect()
+    }
 }
 
 impl Translator for TorchTranslator {
@@ -162,16 +184,14 @@ impl Translator for TorchTranslator {
         batched(jobs, check, |jobs, tokens| self.decode_batch(&jobs, &tokens))
     }
 
-    fn search(&self, job: SearchJob<State>) -> Result<Searched, TranslatorError> {
-        if !job.state.has_heard() {
-            return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
-        }
-        let begin = self.check_token(job.token)?;
-        let allowed = self.masks.select(0, row(Allowed::ALL));
-        let allowed_first = self.masks.select(0, row(Allowed { continuation: false, ..Allowed::ALL }));
-        let vocabulary = Vocabulary { begin, end: i64::from(EOS), allowed: &allowed, allowed_first: &allowed_first };
-        let best = tch::no_grad(|| self.model.search(&job.state, &vocabulary, job.beam_size, job.max_tokens));
-        Ok(Searched { tokens: best.tokens.into_iter().map(|token| token as u32).collect(), score: best.score as f32 })
+    fn search(&self, jobs: Vec<SearchJob<State>>) -> Vec<Result<Searched, TranslatorError>> {
+        let check = |job: &SearchJob<State>| {
+            if !job.state.has_heard() {
+                return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
+            }
+            self.check_token(job.token)
+        };
+        batched(jobs, check, |jobs, tokens| self.search_batch(&jobs, &tokens))
     }
 
     fn state_to_bytes(&self, state: &State) -> Result<Vec<u8>, TranslatorError> {

@@ -130,7 +130,9 @@ impl<T: Translator> Worker<T> {
             Batch::Encode(jobs) => {
                 (StepKind::Encode, ids(jobs), jobs.iter().map(|(_, job)| Request::Encode(job.clone())).collect())
             }
-            Batch::Search(id, job) => (StepKind::Search, vec![*id], vec![Request::Search(job.clone())]),
+            Batch::Search(jobs) => {
+                (StepKind::Search, ids(jobs), jobs.iter().map(|(_, job)| Request::Search(job.clone())).collect())
+            }
         };
         let began = Instant::now();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(batch)));
@@ -173,7 +175,10 @@ impl<T: Translator> Worker<T> {
                 let answers = self.translator.encode(jobs.into_iter().map(|(_, job)| job).collect());
                 answers.into_iter().map(|answer| answer.map_or_else(failed, Reply::Encoded)).collect()
             }
-            Batch::Search(_, job) => vec![self.translator.search(job).map_or_else(failed, Reply::Searched)],
+            Batch::Search(jobs) => {
+                let answers = self.translator.search(jobs.into_iter().map(|(_, job)| job).collect());
+                answers.into_iter().map(|answer| answer.map_or_else(failed, Reply::Searched)).collect()
+            }
         }
     }
 }

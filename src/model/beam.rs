@@ -1,17 +1,18 @@
-//! Beam search over everything that an utterance has heard, for what is left to say.
+//! Beam search over everything that utterances have heard: for what is left to say, or for the next few tokens.
 //!
-//! The state being a value, a beam is a batch of states and a step an `index_select`. Scores are log-probabilities over
-//! length to the power of [`LENGTH_POWER`] (Wu et al. 2016, arXiv 1609.08144, eq. 14, without its offset).
+//! States being values, the beams of many utterances are one batch and a step is an `index_select`. Scores are
+//! log-probabilities over length to the power of [`LENGTH_POWER`] (Wu et al. 2016, arXiv 1609.08144, eq. 14, without its
+//! offset). Invariant: an utterance's answer is the same alone and among others.
 
 use tch::{Kind, Tensor};
 
 use super::SpeechTranslator;
-use super::state::{Shallow, State};
+use super::state::State;
 
 /// 0 prefers short translations, 1 is the mean log-probability a token.
 const LENGTH_POWER: f64 = 1.0;
 
-/// A finished translation.
+/// A translation, or its beginning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hypothesis {
     /// Tokens without begin and end.
@@ -20,74 +21,145 @@ pub struct Hypothesis {
     pub score: f64,
 }
 
-/// What a search may say.
+/// What to search for one utterance.
 #[derive(Debug)]
-pub struct Vocabulary<'a> {
+pub struct Task<'a> {
+    /// It must have heard at least one segment.
+    pub state: &'a State,
     /// The token to feed first: what begins a sentence, or the last one said.
     pub begin: i64,
-    /// The token that ends it.
+    /// Hypotheses kept, at least 1.
+    pub beam_size: usize,
+    /// The longest answer.
+    pub max_tokens: usize,
+    /// Whether the sentence may end; otherwise the answer has `max_tokens` tokens.
+    pub may_end: bool,
+    /// The row of [`Vocabulary::masks`] for the first token, and that for the others.
+    pub masks: (i64, i64),
+}
+
+/// What may be said.
+#[derive(Debug)]
+pub struct Vocabulary<'a> {
+    /// The token that ends a sentence.
     pub end: i64,
-    /// `(target_vocab,)`: 0 for tokens that may be chosen, −∞ for the others.
-    pub allowed: &'a Tensor,
-    /// The same for the first token.
-    pub allowed_first: &'a Tensor,
+    /// `(M, target_vocab)`: 0 for tokens that may be chosen, −∞ for the others.
+    pub masks: &'a Tensor,
+}
+
+/// One utterance's beam.
+struct Beam<'a> {
+    task: &'a Task<'a>,
+    /// Hypotheses that go on, with the sum of their log-probabilities. Empty when the search is over.
+    alive: Vec<Hypothesis>,
+    finished: Vec<Hypothesis>,
 }
 
 impl SpeechTranslator {
-    /// The best translation found with `beam_size` hypotheses (at least 1) of at most `max_tokens` tokens; empty if
-    /// the best translation is nothing. The utterance must have heard at least one segment.
-    pub fn search(
-        &self,
-        state: &State,
-        vocabulary: &Vocabulary<'_>,
-        beam_size: usize,
-        max_tokens: usize,
-    ) -> Hypothesis {
-        let beam_size = beam_size.max(1);
-        let mut state = state.shallow();
-        let mut alive = vec![Hypothesis { tokens: Vec::new(), score: 0.0 }];
-        let mut parents = vec![0];
-        let mut finished: Vec<Hypothesis> = Vec::new();
-        for length in 1..=max_tokens + 1 {
-            let tokens: Vec<i64> = alive.iter().map(|h| h.tokens.last().copied().unwrap_or(vocabulary.begin)).collect();
-            let (next, scores) = self.beam_step(&state, &parents, &tokens);
-            state = next;
-            let so_far: Vec<f64> = alive.iter().map(|h| h.score).collect();
-            let allowed = if length == 1 { vocabulary.allowed_first } else { vocabulary.allowed };
-            let totals = (scores + allowed).to_kind(Kind::Double)
-                + Tensor::from_slice(&so_far).to_device(self.device()).unsqueeze(-1);
-            let width = totals.size()[1];
-            // Every hypothesis has one end, so twice the beam always leaves enough that go on.
-            let wanted = (2 * beam_size as i64).min(totals.numel() as i64);
-            let (best, index) = totals.flatten(0, 1).topk(wanted, 0, true, true);
-            let best: Vec<f64> = best.iter::<f64>().map(Iterator::collect).unwrap_or_default();
-            let index: Vec<i64> = index.iter::<i64>().map(Iterator::collect).unwrap_or_default();
-            let normalised = |score: f64| score / (length as f64).powf(LENGTH_POWER);
-            let mut next_alive = Vec::with_capacity(beam_size);
-            parents.clear();
-            for (rank, (score, index)) in best.into_iter().zip(index).enumerate() {
-                let (parent, token) = (index / width, index % width);
-                let mut tokens = alive[parent as usize].tokens.clone();
-                if token == vocabulary.end {
-                    if rank < beam_size {
-                        finished.push(Hypothesis { tokens, score: normalised(score) });
-                    }
-                } else if score.is_finite() && next_alive.len() < beam_size && length <= max_tokens {
-                    tokens.push(token);
-                    next_alive.push(Hypothesis { tokens, score });
-                    parents.push(parent);
-                }
+    /// The best hypothesis found for each task; empty if the best translation is nothing.
+    pub fn search(&self, tasks: &[Task<'_>], vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
+        let mut beams: Vec<Beam<'_>> = tasks.iter().map(Beam::new).collect();
+        let Some(width) = tasks.iter().map(|task| 2 * task.beam_size.max(1) as i64).max() else {
+            return Vec::new();
+        };
+        let mut states = self.beam(&tasks.iter().map(|task| task.state).collect::<Vec<_>>());
+        let mut parents: Vec<i64> = (0..tasks.len() as i64).collect();
+        // Beams whose task is not over, by number; each has its rows behind those of the one before it.
+        let mut running: Vec<usize> = (0..beams.len()).collect();
+        for length in 1.. {
+            let (mut tokens, mut masks) = (Vec::new(), Vec::new());
+            for beam in running.iter().map(|&number| &beams[number]) {
+                let Task { begin, masks: (first, others), .. } = *beam.task;
+                tokens.extend(beam.alive.iter().map(|h| h.tokens.last().copied().unwrap_or(begin)));
+                masks.resize(tokens.len(), if length == 1 { first } else { others });
             }
-            if next_alive.is_empty() || finished.len() >= beam_size {
+            let (next, scores) = self.beam_step(&states, &parents, &tokens);
+            states = next;
+            let masks = vocabulary.masks.index_select(0, &Tensor::from_slice(&masks).to_device(self.device()));
+            // Each of the best of all rows is among the best of its row.
+            let (best, index) = (scores + masks).topk(width.min(vocabulary.masks.size()[1]), -1, true, true);
+            let candidates = rows_of(&best, &index);
+            parents.clear();
+            let mut row = 0;
+            running.retain(|&number| {
+                let beam = &mut beams[number];
+                let rows = row..row + beam.alive.len();
+                row = rows.end;
+                let continued = beam.step(length, &candidates[rows.clone()], vocabulary.end);
+                parents.extend(continued.into_iter().map(|parent| rows.start as i64 + parent));
+                !beam.alive.is_empty()
+            });
+            if running.is_empty() {
                 break;
             }
-            alive = next_alive;
         }
-        // Cut off at the limit: the unfinished ones are all there is.
-        if finished.is_empty() {
-            finished = alive;
+        beams.into_iter().map(Beam::best).collect()
+    }
+}
+
+impl<'a> Beam<'a> {
+    fn new(task: &'a Task<'a>) -> Self {
+        Self { task, alive: vec![Hypothesis { tokens: Vec::new(), score: 0.0 }], finished: Vec::new() }
+    }
+
+    /// Goes on by one token, given the best (log-probability, token) after each hypothesis. Returns which of the
+    /// hypotheses before each of the new ones continues; none when the search is over.
+    fn step(&mut self, length: usize, candidates: &[Vec<(f64, i64)>], end: i64) -> Vec<i64> {
+        let Task { beam_size, max_tokens, may_end, .. } = *self.task;
+        let beam_size = beam_size.max(1);
+        let continued = self.alive.iter().zip(candidates).enumerate().flat_map(|(parent, (hypothesis, candidates))| {
+            candidates.iter().map(move |&(log_prob, token)| (hypothesis.score + log_prob, parent, token))
+        });
+        let mut best: Vec<(f64, usize, i64)> = continued.filter(|(score, ..)| score.is_finite()).collect();
+        // Stable, so that equals keep their order.
+        best.sort_by(|a, b| b.0.total_cmp(&a.0));
+        // Every hypothesis has one end, so twice the beam always leaves enough that go on.
+        best.truncate(2 * beam_size);
+        let mut parents = Vec::with_capacity(beam_size);
+        let mut alive = Vec::with_capacity(beam_size);
+        for (rank, (score, parent, token)) in best.into_iter().enumerate() {
+            let mut tokens = self.alive[parent].tokens.clone();
+            if token == end {
+                if rank < beam_size {
+                    self.finished.push(Hypothesis { tokens, score: normalised(score, length) });
+                }
+            } else if alive.len() < beam_size && length <= max_tokens {
+                tokens.push(token);
+                alive.push(Hypothesis { tokens, score });
+                parents.push(parent as i64);
+            }
         }
-        let best = finished.into_iter().max_by(|a, b| a.score.total_cmp(&b.score));
+        let is_cut_off = !may_end && length >= max_tokens;
+        if is_cut_off || (alive.is_empty() && self.finished.is_empty()) {
+            // At the limit the unfinished ones are all there is: the new ones, or, one token too late, those before.
+            let unfinished =
+                if alive.is_empty() { std::mem::take(&mut self.alive) } else { std::mem::take(&mut alive) };
+            let score = |h: &Hypothesis| normalised(h.score, h.tokens.len().max(1));
+            self.finished.extend(unfinished.into_iter().map(|h| Hypothesis { score: score(&h), ..h }));
+        }
+        if self.finished.len() >= beam_size || is_cut_off {
+            alive.clear();
+        }
+        parents.truncate(alive.len());
+        self.alive = alive;
+        parents
+    }
+
+    fn best(self) -> Hypothesis {
+        let best = self.finished.into_iter().max_by(|a, b| a.score.total_cmp(&b.score));
         best.unwrap_or(Hypothesis { tokens: Vec::new(), score: f64::NEG_INFINITY })
     }
+}
+
+fn normalised(score: f64, length: usize) -> f64 {
+    score / (length as f64).powf(LENGTH_POWER)
+}
+
+/// Two `(R, W)` as R rows of W pairs.
+fn rows_of(values: &Tensor, indices: &Tensor) -> Vec<Vec<(f64, i64)>> {
+    let width = values.size()[1].max(1) as usize;
+    let values: Vec<f64> = Vec::try_from(values.to_kind(Kind::Double).flatten(0, -1)).unwrap_or_default();
+    let indices: Vec<i64> = Vec::try_from(indices.flatten(0, -1)).unwrap_or_default();
+    let pairs: Vec<(f64, i64)> = values.into_iter().zip(indices).collect();
+    pairs.chunks(width).map(<[_]>::to_vec).collect()
 }

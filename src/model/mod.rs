@@ -35,7 +35,7 @@ mod translator;
 mod weights;
 
 #[cfg(feature = "torch")]
-pub use beam::{Hypothesis, Vocabulary};
+pub use beam::{Hypothesis, Task, Vocabulary};
 #[cfg(feature = "torch")]
 pub use state::{State, StateError};
 #[cfg(feature = "torch")]

@@ -227,9 +227,18 @@ fn constant_state_for_linear_kinds() {
 fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     let (_store, model) = build(&config(AttentionKind::Leap));
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
-    let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
-    let vocabulary = Vocabulary { begin: 1, end: 2, allowed: &allowed, allowed_first: &allowed };
-    let greedy = model.search(&state[0], &vocabulary, 1, 12);
+    let masks = Tensor::zeros([1, 30], (Kind::Float, Device::Cpu));
+    let vocabulary = Vocabulary { end: 2, masks: &masks };
+    let task = |beam_size, max_tokens| Task {
+        state: &state[0],
+        begin: 1,
+        beam_size,
+        max_tokens,
+        may_end: true,
+        masks: (0, 0),
+    };
+    let search = |tasks: &[Task<'_>]| model.search(tasks, &vocabulary);
+    let greedy = &search(&[task(1, 12)])[0];
     let (mut current, mut token, mut said) = (state[0].clone(), 1, Vec::new());
     while said.len() < 12 {
         let (next, scores) = model.decode_step(&[&current], &[token]);
@@ -241,8 +250,28 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
         current = next.into_iter().next().unwrap();
     }
     assert_eq!(greedy.tokens, said);
-    assert!(model.search(&state[0], &vocabulary, 1, 0).tokens.is_empty());
-    assert!(model.search(&state[0], &vocabulary, 8, 12).tokens.len() <= 12);
+    assert!(search(&[task(1, 0)])[0].tokens.is_empty());
+    assert!(search(&[task(8, 12)])[0].tokens.len() <= 12);
+    assert!(search(&[]).is_empty());
+    // Together as alone, and of the length that is asked for where the sentence may not end.
+    let ahead = |beam_size, max_tokens| Task {
+        state: &state[0],
+        begin: 1,
+        beam_size,
+        max_tokens,
+        may_end: false,
+        masks: (0, 1),
+    };
+    let masks = Tensor::zeros([2, 30], (Kind::Float, Device::Cpu));
+    let _ = masks.select(0, 1).get(2).fill_(f64::NEG_INFINITY);
+    let _ = masks.select(0, 0).get(2).fill_(f64::NEG_INFINITY);
+    let vocabulary = Vocabulary { end: 2, masks: &masks };
+    let tasks = [(2, 3), (4, 7), (1, 1), (3, 3)];
+    let together = model.search(&tasks.map(|(beam, tokens)| ahead(beam, tokens)), &vocabulary);
+    for ((beam, tokens), found) in tasks.into_iter().zip(together) {
+        let alone = &model.search(&[ahead(beam, tokens)], &vocabulary)[0];
+        assert_eq!((found.tokens.len(), &found.tokens), (tokens, &alone.tokens));
+    }
 }
 
 /// Guards the file format against innocent renames: names and shapes of the default kinds' parameters.

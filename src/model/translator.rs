@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::attention::{Form, Visible};
 use super::config::ModelConfig;
-use super::decoder::Decoder;
+use super::decoder::{CrossState, Decoder, DecoderState};
 use super::encoder::{SpeechEncoder, TextEncoder};
 use super::state::{Shallow, State, select, stack, unstack};
 
@@ -111,13 +111,25 @@ impl SpeechTranslator {
         (next, scores)
     }
 
-    /// Feeds `tokens` to the hypotheses of one utterance; `parents` says which row of `state` each continues.
-    pub(crate) fn beam_step(&self, state: &State, parents: &[i64], tokens: &[i64]) -> (State, Tensor) {
+    /// What hypotheses go on from: decoders and sources of many utterances, one a row.
+    pub(crate) fn beam(&self, states: &[&State]) -> (DecoderState, CrossState) {
+        let decoder = stack(&states.iter().map(|s| &s.decoder).collect::<Vec<_>>());
+        (decoder, stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>()))
+    }
+
+    /// Feeds `tokens` to hypotheses; `parents` says which row of `beam` each continues. Returns the log-probabilities of
+    /// what may follow, `(hypotheses, target_vocab)`.
+    pub(crate) fn beam_step(
+        &self,
+        beam: &(DecoderState, CrossState),
+        parents: &[i64],
+        tokens: &[i64],
+    ) -> ((DecoderState, CrossState), Tensor) {
         let rows = Tensor::from_slice(parents).to_device(self.device);
-        let (decoder, cross) = (select(&state.decoder, &rows), select(&state.cross, &rows));
+        let (decoder, cross) = (select(&beam.0, &rows), select(&beam.1, &rows));
         let tokens = Tensor::from_slice(tokens).to_device(self.device);
         let (scores, decoder) = self.decoder.step(&decoder, &cross, &tokens);
-        (State { decoder, cross, encoder: state.clone().encoder }, scores)
+        ((decoder, cross), scores)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     event::{Committed, Event, Transcript},
     timeline::Span,
     translator::{Allowed, Decoded, Encoded, Searched},
-    utterance::Verdict,
+    utterance::{Utterance, Verdict},
 };
 use crate::policy::PolicyKind;
 
@@ -49,21 +49,23 @@ impl<S: Clone> Session<S> {
         allowed: Allowed,
         before: Option<S>,
     ) -> Result<(), SessionError> {
-        let begins_word = decoded.token.map(|token| self.begins_word(token)).transpose()?;
+        let planned = self.core.utterance.as_mut().and_then(Utterance::next_planned);
+        let token = planned.or(decoded.token);
+        let begins_word = token.map(|token| self.begins_word(token)).transpose()?;
         let is_allowed = match begins_word {
             None => allowed.eos,
             Some(true) => allowed.word_start,
             Some(false) => allowed.continuation,
         };
         if !is_allowed {
-            return Err(SessionError::InvalidReply(format!("{:?} is not among {allowed:?}", decoded.token)));
+            return Err(SessionError::InvalidReply(format!("{token:?} is not among {allowed:?}")));
         }
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };
         let index = utterance.num_words();
         let Verdict { accept_state, word } =
-            utterance.accept_token(decoded.token, begins_word.unwrap_or(false), &self.core.config);
+            utterance.accept_token(token, begins_word.unwrap_or(false), &self.core.config);
         let word = word.map(|word| (word, utterance.number, utterance.timeline.word(index)));
         // Without a state to go back to the source has ended, and what is not accepted is the end.
         self.state = if accept_state { Some(decoded.state) } else { before };
@@ -73,7 +75,20 @@ impl<S: Clone> Session<S> {
         Ok(())
     }
 
-    pub(super) fn accept_searched(&mut self, searched: &Searched) -> Result<(), SessionError> {
+    /// Only the first word is kept: the next one will have heard more.
+    pub(super) fn accept_lookahead(&mut self, searched: &Searched) -> Result<(), SessionError> {
+        let mut words = self.words(searched)?.into_iter();
+        let Some(word) = words.next() else {
+            return Err(SessionError::InvalidReply("a search that may not end found nothing".to_owned()));
+        };
+        if let Some(utterance) = &mut self.core.utterance {
+            utterance.plan_word(word, words.next().is_some(), &self.core.config);
+        }
+        Ok(())
+    }
+
+    /// Tokens that may begin in a word, which the first one then does not begin, as words.
+    fn words(&self, searched: &Searched) -> Result<Vec<Vec<u32>>, SessionError> {
         let mut words: Vec<Vec<u32>> = Vec::new();
         for &token in &searched.tokens {
             match words.last_mut() {
@@ -81,6 +96,11 @@ impl<S: Clone> Session<S> {
                 _ => words.push(vec![token]),
             }
         }
+        Ok(words)
+    }
+
+    pub(super) fn accept_searched(&mut self, searched: &Searched) -> Result<(), SessionError> {
+        let words = self.words(searched)?;
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };

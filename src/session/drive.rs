@@ -14,7 +14,7 @@ pub enum Request<S> {
     Encode(EncodeJob<S>),
     /// Make a decoder step.
     Decode(DecodeJob<S>),
-    /// Search a whole translation.
+    /// Search how the translation goes on.
     Search(SearchJob<S>),
 }
 
@@ -25,7 +25,7 @@ pub enum Reply<S> {
     Encoded(Encoded<S>),
     /// The step is made.
     Decoded(Decoded<S>),
-    /// The translation is found.
+    /// The best way to go on is found.
     Searched(Searched),
     /// The job failed, and the state is gone.
     Failed(TranslatorError),
@@ -37,7 +37,7 @@ impl<S: Clone + Send + 'static> Request<S> {
         let result = match self {
             Self::Encode(job) => only(translator.encode(vec![job])).map(Reply::Encoded),
             Self::Decode(job) => only(translator.decode(vec![job])).map(Reply::Decoded),
-            Self::Search(job) => translator.search(job).map(Reply::Searched),
+            Self::Search(job) => only(translator.search(vec![job])).map(Reply::Searched),
         };
         result.unwrap_or_else(Reply::Failed)
     }

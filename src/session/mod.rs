@@ -97,6 +97,8 @@ enum InFlight<S> {
         allowed: Allowed,
         before: Option<S>,
     },
+    /// The session keeps the state.
+    Lookahead,
     Search,
     /// Nothing of it stays.
     Guess,
@@ -228,6 +230,7 @@ impl<S: Clone> Session<S> {
                 self.accept_decoded(decoded, allowed, before)
             }
             (Some(InFlight::Guess), Reply::Decoded(decoded)) => self.accept_guessed(decoded),
+            (Some(InFlight::Lookahead), Reply::Searched(searched)) => self.accept_lookahead(&searched),
             (Some(InFlight::Search), Reply::Searched(searched)) => self.accept_searched(&searched),
             (Some(_), Reply::Failed(error)) => Err(error.into()),
             (Some(_), _) => Err(SessionError::UnexpectedReply("it is not of the request's kind")),
@@ -271,6 +274,12 @@ impl<S: Clone> Session<S> {
         match utterance.next_action(config) {
             Action::Read => None,
             Action::Write => {
+                if let Some(max_tokens) = utterance.lookahead(config) {
+                    let (state, token) = (self.state.clone()?, utterance.pending());
+                    self.in_flight = Some(InFlight::Lookahead);
+                    let beam_size = config.word_beam_size;
+                    return Some(Request::Search(SearchJob { state, token, beam_size, max_tokens, may_end: false }));
+                }
                 let state = self.state.take()?;
                 let (token, allowed) = utterance.decode_input(config);
                 // Once the source has ended nothing is taken back: what could be read again is the same.
@@ -282,7 +291,7 @@ impl<S: Clone> Session<S> {
                 let state = self.state.take()?;
                 self.in_flight = Some(InFlight::Search);
                 let (token, max_tokens) = (utterance.pending(), utterance.tokens_left(config));
-                Some(Request::Search(SearchJob { state, token, beam_size, max_tokens }))
+                Some(Request::Search(SearchJob { state, token, beam_size, max_tokens, may_end: true }))
             }
         }
     }

@@ -120,6 +120,25 @@ impl ScriptedTranslator {
         let token = self.choose(&state, job.allowed)?;
         Ok(Decoded { state, token, log_prob: 0.0 })
     }
+
+    /// What decoding step by step would say; the beam's width changes nothing.
+    fn search_one(&self, job: SearchJob<ScriptedState>) -> Result<Searched, TranslatorError> {
+        if self.failure == Some(Failure::Search) && job.may_end {
+            return Err(TranslatorError::Backend("scripted failure of a search".into()));
+        }
+        let (mut state, mut tokens) = (job.state, Vec::new());
+        while tokens.len() < job.max_tokens {
+            let allowed = Allowed { eos: job.may_end, word_start: true, continuation: !tokens.is_empty() };
+            let token = tokens.last().copied().or(job.token);
+            let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
+            state = decoded.state;
+            match decoded.token {
+                Some(token) => tokens.push(token),
+                None => break,
+            }
+        }
+        Ok(Searched { tokens, score: 0.0 })
+    }
 }
 
 impl Translator for ScriptedTranslator {
@@ -137,24 +156,8 @@ impl Translator for ScriptedTranslator {
         jobs.into_iter().map(|job| self.decode_one(job)).collect()
     }
 
-    /// What decoding step by step would say; the beam's width changes nothing.
-    fn search(&self, job: SearchJob<ScriptedState>) -> Result<Searched, TranslatorError> {
-        if self.failure == Some(Failure::Search) {
-            return Err(TranslatorError::Backend("scripted failure of a search".into()));
-        }
-        let (mut state, mut tokens) = (job.state, Vec::new());
-        while tokens.len() < job.max_tokens {
-            let allowed =
-                if tokens.is_empty() { Allowed { continuation: false, ..Allowed::ALL } } else { Allowed::ALL };
-            let token = tokens.last().copied().or(job.token);
-            let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
-            state = decoded.state;
-            match decoded.token {
-                Some(token) => tokens.push(token),
-                None => break,
-            }
-        }
-        Ok(Searched { tokens, score: 0.0 })
+    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched, TranslatorError>> {
+        jobs.into_iter().map(|job| self.search_one(job)).collect()
     }
 
     fn state_to_bytes(&self, state: &ScriptedState) -> Result<Vec<u8>, TranslatorError> {

@@ -223,11 +223,14 @@ fn reference(k: usize, segments: &[Vec<f32>]) -> Vec<Vec<u32>> {
 #[test]
 fn wait_k_is_what_the_model_was_trained_for() {
     let samples = audio(&[(true, 5000)]);
-    // The scripted search says what steps would say, so it makes no difference.
-    for (k, tail_beam_size) in [(1, 1), (2, 5), (3, 1), (3, 5), (5, 1), (30, 5)] {
+    // The scripted search says what steps would say, so no beam makes a difference.
+    for (k, tail_beam_size, word_beam_size, lookahead_tokens) in
+        [(1, 1, 1, 1), (1, 1, 2, 3), (2, 5, 4, 1), (3, 1, 2, 2), (3, 5, 1, 3), (5, 1, 2, 9), (30, 5, 2, 3)]
+    {
         // Everything is speech, so that segments are the clock.
         let policy = PolicyKind::WaitK { k };
-        let config = SessionConfig { policy, vad_threshold: 0.0, tail_beam_size, ..SessionConfig::default() };
+        let beams = SessionConfig { tail_beam_size, word_beam_size, lookahead_tokens, ..SessionConfig::default() };
+        let config = SessionConfig { policy, vad_threshold: 0.0, ..beams };
         let mut session = Session::new(config, assets()).unwrap();
         session.accept_waveform(&samples).unwrap();
         session.input_finished();
@@ -361,14 +364,28 @@ fn replies_that_break_the_contract_are_refused() {
     let reply = Reply::Decoded(translator::Decoded { state: encoded.state.clone(), token: None, log_prob: 0.0 });
     assert!(matches!(other.answer(reply), Err(SessionError::UnexpectedReply(_))));
 
+    let greedy = SessionConfig { policy: PolicyKind::WaitK { k: 1 }, word_beam_size: 1, ..SessionConfig::default() };
     for token in [None, Some(1), Some(u32::MAX)] {
-        let mut early = wait_k(1);
+        let mut early = Session::new(greedy.clone(), assets()).unwrap();
         let job = request(&mut early);
         early.answer(Request::Encode(job).serve(&translator())).unwrap();
         let Some(Request::Decode(job)) = early.next_request().unwrap() else { panic!("no step") };
         assert_eq!((job.token, job.allowed.eos, job.allowed.continuation), (None, false, false));
         let reply = Reply::Decoded(translator::Decoded { state: job.state, token, log_prob: 0.0 });
         assert!(matches!(early.answer(reply), Err(SessionError::InvalidReply(_))), "{token:?}");
+    }
+
+    let inside =
+        (0..).find(|&id| !assets().target_tokenizer.begins_word(id) && !assets().target_tokenizer.is_special(id));
+    for tokens in [vec![], vec![1], vec![u32::MAX], vec![inside.unwrap()]] {
+        let mut ahead = wait_k(1);
+        let job = request(&mut ahead);
+        ahead.answer(Request::Encode(job).serve(&translator())).unwrap();
+        let Some(Request::Search(job)) = ahead.next_request().unwrap() else { panic!("no search") };
+        assert!(!job.may_end && job.max_tokens == 3);
+        let answered = ahead.answer(Reply::Searched(translator::Searched { tokens: tokens.clone(), score: 0.0 }));
+        let refused = answered.and_then(|()| drive(&mut ahead, &translator()));
+        assert!(matches!(refused, Err(SessionError::InvalidReply(_))), "{tokens:?}");
     }
 }
 

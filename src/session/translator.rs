@@ -98,8 +98,8 @@ pub struct Decoded<S> {
     pub log_prob: f32,
 }
 
-/// A beam search over everything that has been encoded, for the rest of the translation: all of it under the offline
-/// policy, what wait-k had no source for otherwise.
+/// A beam search over everything that has been encoded: for the rest of the translation once the source has ended, or for
+/// the next tokens while it goes on.
 #[derive(Debug, Clone)]
 pub struct SearchJob<S> {
     /// The utterance's state.
@@ -108,8 +108,10 @@ pub struct SearchJob<S> {
     pub token: Option<u32>,
     /// Hypotheses kept; 1 is greedy.
     pub beam_size: usize,
-    /// Upper limit of the rest's length, in tokens.
+    /// Upper limit of the length, in tokens.
     pub max_tokens: usize,
+    /// The sentence may end. Otherwise the answer has `max_tokens` tokens, the last word of which may be unfinished.
+    pub may_end: bool,
 }
 
 /// The best hypothesis.
@@ -152,8 +154,8 @@ pub trait Translator {
     /// Makes one decoder step for each job.
     fn decode(&self, jobs: Vec<DecodeJob<Self::State>>) -> Vec<Result<Decoded<Self::State>, TranslatorError>>;
 
-    /// Searches the best rest of a translation. The state is consumed: the utterance is over.
-    fn search(&self, job: SearchJob<Self::State>) -> Result<Searched, TranslatorError>;
+    /// Searches how the translation goes on best, for each job.
+    fn search(&self, jobs: Vec<SearchJob<Self::State>>) -> Vec<Result<Searched, TranslatorError>>;
 
     /// The state as versioned bytes, for snapshots.
     fn state_to_bytes(&self, state: &Self::State) -> Result<Vec<u8>, TranslatorError>;

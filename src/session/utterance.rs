@@ -3,9 +3,12 @@
 //! A word is a run of pieces whose first begins a word. All its pieces are decided on the same source prefix, which is
 //! also the one that the model was trained to predict them from: predicting the first piece of word `w` from the last
 //! piece of word `w - 1` sees what word `w` may see. So the last piece decided stays *pending*, not yet fed, until the
-//! next word's turn. To learn whether the word goes on it is fed on trial, and the trial is taken back unless it turns
-//! out that the next word may be decided on the same source: then feeding it again would give the same answer.
+//! next word's turn. A search some pieces ahead finds the word; if it does not see the word's end, or none is wanted, the
+//! decoder goes on piece by piece. To learn whether the word goes on, the last piece is then fed on trial, and the trial
+//! is taken back unless the next word may be decided on the same source: feeding it again would give the same answer.
 //! Invariant: only whole words leave, and never one before the policy allows it.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +31,10 @@ pub(crate) struct Utterance {
     pending: Option<u32>,
     /// Pieces of the word that is being decided.
     word: Vec<u32>,
+    /// The pieces that will follow, as a search has found; the decoder is still to be fed with them.
+    plan: VecDeque<u32>,
+    /// The word ends with the plan.
+    plan_is_whole: bool,
     guard: RepetitionGuard,
     /// Encoder steps that the last guess knew of.
     pub(crate) guessed_steps: usize,
@@ -54,6 +61,8 @@ impl Utterance {
             num_tokens: 0,
             pending: None,
             word: Vec::new(),
+            plan: VecDeque::new(),
+            plan_is_whole: false,
             guard: RepetitionGuard::default(),
             guessed_steps: 0,
         }
@@ -84,6 +93,24 @@ impl Utterance {
         }
     }
 
+    /// How far to look ahead before the next word is decided; `None` where that is done already, or is not to be.
+    pub(crate) fn lookahead(&self, config: &SessionConfig) -> Option<usize> {
+        let undecided = self.word.is_empty() && self.plan.is_empty() && !self.source_ended;
+        (undecided && config.word_beam_size > 1).then_some(config.lookahead_tokens)
+    }
+
+    /// Takes the pieces that the next word begins with, or consists of.
+    pub(crate) fn plan_word(&mut self, mut pieces: Vec<u32>, is_whole: bool, config: &SessionConfig) {
+        self.plan_is_whole = is_whole || pieces.len() >= config.max_pieces_per_word;
+        pieces.truncate(config.max_pieces_per_word);
+        self.plan = pieces.into();
+    }
+
+    /// The piece to take instead of the decoder's own choice.
+    pub(crate) fn next_planned(&mut self) -> Option<u32> {
+        self.plan.pop_front()
+    }
+
     /// How many tokens may still come.
     pub(crate) fn tokens_left(&self, config: &SessionConfig) -> usize {
         config.max_tokens(self.num_steps).saturating_sub(self.num_tokens)
@@ -107,12 +134,16 @@ impl Utterance {
     pub(crate) fn accept_token(&mut self, token: Option<u32>, begins_word: bool, config: &SessionConfig) -> Verdict {
         if let Some(piece) = token.filter(|_| !begins_word) {
             self.push_piece(piece);
-            return Verdict { accept_state: true, word: None };
+            return Verdict { accept_state: true, word: self.finish_planned() };
         }
-        let word = self.finish_word();
+        let begins = self.word.is_empty();
+        let mut word = self.finish_word();
         let accept_state = match token {
-            Some(piece) if self.next_action(config) == Action::Write => {
+            Some(piece)
+                if begins || (self.next_action(config) == Action::Write && self.lookahead(config).is_none()) =>
+            {
                 self.push_piece(piece);
+                word = word.or_else(|| self.finish_planned());
                 true
             }
             Some(_) => false,
@@ -141,6 +172,14 @@ impl Utterance {
     /// Words decided so far.
     pub(crate) fn num_words(&self) -> usize {
         self.num_words
+    }
+
+    /// The word, if the search has seen its end and all its pieces are decided.
+    fn finish_planned(&mut self) -> Option<Vec<u32>> {
+        if !self.plan.is_empty() || !std::mem::take(&mut self.plan_is_whole) {
+            return None;
+        }
+        self.finish_word()
     }
 
     fn push_piece(&mut self, piece: u32) {
