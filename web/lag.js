@@ -1,0 +1,49 @@
+// Positions over time to the lag meter: how far listening has got, and how far the translation. Pure.
+// Invariant: at most `MAX_POINTS` points are held, none older than `WINDOW_MS`.
+
+export const WINDOW_MS = 30_000;
+const MAX_POINTS = 240;
+/** Words whose lag makes the number that is shown: one word says little. */
+const MAX_WORDS = 8;
+
+/** @typedef {{atMs: number, heardMs: number, saidMs: number}} Point */
+
+export class Lag {
+  constructor() {
+    /** @type {Point[]} */
+    this.points = [];
+    /** Speech that has been translated, up to here. */
+    this.saidMs = 0;
+    /** @type {number[]} */
+    this.lags = [];
+    /** The server's part: from the audio that decided a word until the word was sent. */
+    this.serverMs = 0;
+  }
+
+  /**
+   * A word has come.
+   * @param {number} endMs where the speech ends that it renders @param {number} heardMs how much had been heard by now
+   */
+  word(endMs, heardMs) {
+    this.saidMs = Math.max(this.saidMs, endMs);
+    this.lags = [...this.lags, Math.max(0, heardMs - endMs)].slice(-MAX_WORDS);
+  }
+
+  /** Everything heard so far has been translated, or is silence. @param {number} untilMs */
+  settle(untilMs) {
+    this.saidMs = Math.max(this.saidMs, untilMs);
+  }
+
+  /** @param {number} atMs by the clock @param {number} heardMs */
+  sample(atMs, heardMs) {
+    this.points.push({ atMs, heardMs, saidMs: Math.min(this.saidMs, heardMs) });
+    const oldest = this.points.findIndex((point) => point.atMs >= atMs - WINDOW_MS);
+    this.points.splice(0, Math.max(oldest, this.points.length - MAX_POINTS));
+  }
+
+  /** Median lag of the last words in milliseconds; `null` before the first. */
+  get lagMs() {
+    const sorted = [...this.lags].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? null;
+  }
+}
