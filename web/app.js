@@ -37,6 +37,8 @@ let phase = "idle";
 
 initReading(settings, keep);
 initPatience();
+// On a telephone the captions need the room.
+byId("panel", HTMLDetailsElement).open = matchMedia("(min-width: 56.01rem)").matches;
 start.addEventListener("click", () => void (phase === "idle" ? begin() : end()));
 byId("notice-close").addEventListener("click", () => notice(null));
 byId("key-form").addEventListener("submit", (event) => {
@@ -175,8 +177,10 @@ function showLanguages() {
 function showLag() {
   const { lagMs, serverMs } = translator.lag;
   if (lagMs === null) return;
-  byId("lag-value").textContent = `${(lagMs / 1000).toFixed(1)} s`;
-  byId("lag-server").textContent = `behind the speaker; the server’s part is ${Math.round(serverMs)} ms`;
+  const seconds = `${(lagMs / 1000).toFixed(1)} s`;
+  byId("lag-value").textContent = seconds;
+  byId("lag-short").textContent = seconds;
+  byId("lag-text").textContent = `behind the speaker, ${Math.round(serverMs)} ms of it the server’s`;
 }
 
 function initPatience() {

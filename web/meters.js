@@ -35,7 +35,7 @@ export class Waveform {
     this.canvas = canvas;
     this.meter = meter;
     /** @type {number[]} */
-    this.levels = [];
+    this.levels = new Array(BARS).fill(0);
     this.peak = 0;
     this.barAt = 0;
     this.buffer = new Float32Array(1024);
@@ -49,7 +49,8 @@ export class Waveform {
       const level = Math.max(0, 1 - (10 * Math.log10(power + 1e-12)) / FLOOR_DB);
       this.peak = Math.max(this.peak, Math.min(1, level));
     }
-    if (now - this.barAt < BAR_MS || (!analyser && this.levels.every((level) => level === 0))) return;
+    const isStill = !analyser && this.barAt > 0 && this.levels.every((level) => level === 0);
+    if (now - this.barAt < BAR_MS || isStill) return;
     this.barAt = now;
     this.levels = [...this.levels, this.peak].slice(-BARS);
     this.meter.value = this.peak;
