@@ -29,12 +29,13 @@ export async function serve(env = {}, port = 0) {
   const options = { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] };
   const bundle = join(root, "models/en-de-small");
   const child = spawn(WEB_PROGRAM, ["serve", "--listen", `127.0.0.1:${port}`, "--bundle", bundle], options);
-  const stop = () => {
-    const exited = new Promise((resolve) => (child.exitCode === null ? child.once("exit", resolve) : resolve()));
-    child.kill("SIGTERM");
+  const stop = (signal = "SIGTERM") => {
+    const isOver = child.exitCode !== null || child.signalCode !== null;
+    const exited = isOver ? Promise.resolve() : new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
     return exited;
   };
-  ending.push(stop);
+  ending.push(() => stop("SIGKILL"));
   let log = "";
   const address = await new Promise((resolve, reject) => {
     child.stderr.on("data", (text) => {
