@@ -8,6 +8,8 @@ import { SAMPLES_PER_MS, close, decode, ending, mark, transcribe } from "./proto
 
 /** 100 ms: small enough to be no delay, large enough to be no load. */
 const PIECE_SAMPLES = 1600;
+/** `WebSocket.OPEN` */
+const OPEN = 1;
 /** The server is asked twice a second how far it is. */
 const MARK_SAMPLES = 8000;
 /** More than this waits in the ring, not in the browser, which would send it to a dead socket. */
@@ -17,7 +19,7 @@ const UNDECIDED_SAMPLES = 1000 * SAMPLES_PER_MS;
 
 /**
  * What a page needs of a `WebSocket`.
- * @typedef {Pick<WebSocket, "send" | "close" | "bufferedAmount" | "onopen" | "onmessage" | "onclose">} Socket
+ * @typedef {Pick<WebSocket, "send" | "close" | "readyState" | "bufferedAmount" | "onmessage" | "onclose">} Socket
  */
 
 /**
@@ -68,7 +70,8 @@ export class Link {
   /** Sends what is there, as far as the socket takes it. */
   pump() {
     const { ring, socket } = this;
-    if (!this.opened || this.finishing || this.ended || this.isBroken) return;
+    const isOpen = socket.readyState === OPEN && this.opened && !this.finishing;
+    if (!isOpen || this.isBroken) return;
     const end = Math.min(ring.end, this.to);
     while (socket.bufferedAmount < MAX_BUFFERED_BYTES) {
       const length = Math.min(PIECE_SAMPLES, end - this.sent);

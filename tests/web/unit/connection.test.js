@@ -17,8 +17,9 @@ class FakeSocket {
     this.messages = [];
     this.bufferedAmount = 0;
     this.isClosed = false;
+    this.readyState = 1;
     /** @type {any} */
-    this.onmessage = this.onclose = this.onopen = null;
+    this.onmessage = this.onclose = null;
   }
 
   /** @param {any} data */
@@ -51,6 +52,7 @@ class FakeSocket {
 
   /** @param {number} code @param {string} [reason] */
   end(code, reason = "") {
+    this.readyState = 3;
     this.onclose?.({ code, reason });
   }
 
