@@ -22,7 +22,7 @@
 //! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread
 //! config/    file < environment < flags -> the server's one validated config
 //! telemetry.rs  every metric and its buckets; where the log goes
-//! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown
+//! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown; the web page
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
 //! main.rs    the program

@@ -180,7 +180,7 @@ function showLag() {
   const seconds = `${(lagMs / 1000).toFixed(1)} s`;
   byId("lag-value").textContent = seconds;
   byId("lag-short").textContent = seconds;
-  byId("lag-text").textContent = `behind the speaker, ${Math.round(serverMs)} ms of it the server’s`;
+  byId("lag-text").textContent = `from speech to its words, ${Math.round(serverMs)} ms of it the server’s`;
 }
 
 function initPatience() {

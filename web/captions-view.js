@@ -14,6 +14,12 @@ export class CaptionsView {
     this.scroller = scroller;
     this.list = list;
     this.languages = { source: "", target: "" };
+    /** The newest words are in sight, and shall stay so. */
+    this.follows = true;
+    scroller.addEventListener("scroll", () => {
+      this.follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_PX;
+    });
+    new ResizeObserver(() => this.follow()).observe(scroller);
     /** @type {Map<number, {item: HTMLElement, source: HTMLElement, target: HTMLElement, tail: HTMLElement}>} */
     this.rows = new Map();
     list.addEventListener("pointerover", (event) => this.pair(event.target));
@@ -22,8 +28,6 @@ export class CaptionsView {
 
   /** @param {Utterance} utterance @param {Utterance[]} recent all that are kept */
   show(utterance, recent) {
-    const { scroller } = this;
-    const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_PX;
     const row = this.rows.get(utterance.id) ?? this.create(utterance, recent);
     grow(row.source, utterance.source, null);
     grow(row.target, utterance.target, row.tail);
@@ -32,7 +36,11 @@ export class CaptionsView {
     row.item.classList.toggle("done", utterance.done);
     // An utterance without a word was a noise.
     row.item.hidden = utterance.source.length + utterance.target.length === 0 && !tail;
-    if (follows) scroller.scrollTop = scroller.scrollHeight;
+    this.follow();
+  }
+
+  follow() {
+    if (this.follows) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
   /** @param {Utterance} utterance @param {Utterance[]} recent */
@@ -58,11 +66,6 @@ export class CaptionsView {
       this.rows.delete(id);
     }
     return row;
-  }
-
-  clear() {
-    this.rows.clear();
-    this.list.replaceChildren();
   }
 
   /** Marks a word and what it renders, or what renders it. @param {EventTarget | null} target */

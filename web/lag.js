@@ -21,17 +21,12 @@ export class Lag {
   }
 
   /**
-   * A word has come.
-   * @param {number} endMs where the speech ends that it renders @param {number} heardMs how much had been heard by now
+   * A word has come. Its lag counts from the beginning of the speech that it renders, as in `decalage stream`.
+   * @param {{startMs: number, endMs: number}} span of that speech @param {number} heardMs how much had been heard by now
    */
-  word(endMs, heardMs) {
+  word({ startMs, endMs }, heardMs) {
     this.saidMs = Math.max(this.saidMs, endMs);
-    this.lags = [...this.lags, Math.max(0, heardMs - endMs)].slice(-MAX_WORDS);
-  }
-
-  /** Everything heard so far has been translated, or is silence. @param {number} untilMs */
-  settle(untilMs) {
-    this.saidMs = Math.max(this.saidMs, untilMs);
+    this.lags = [...this.lags, Math.max(0, heardMs - startMs)].slice(-MAX_WORDS);
   }
 
   /** @param {number} atMs by the clock @param {number} heardMs */

@@ -41,7 +41,6 @@ function initFullScreen() {
   const fill = (fills) => {
     body.classList.toggle("fills", fills);
     button.textContent = fills ? "Leave full screen" : "Full screen";
-    byId("captions").scrollTop = byId("captions").scrollHeight;
   };
   button.addEventListener("click", async () => {
     const fills = !body.classList.contains("fills");

@@ -133,7 +133,7 @@ export class Translator {
         return captions.guess(id, event.text);
     }
     const word = { text: event.text, startMs: event.startMs + offsetMs, endMs: event.endMs + offsetMs };
-    if (event.type === "word") this.lag.word(word.endMs, this.heardMs);
+    if (event.type === "word") this.lag.word(word, this.heardMs);
     return captions.add(id, event.type === "word" ? "target" : "source", word);
   }
 

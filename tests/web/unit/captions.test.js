@@ -65,8 +65,10 @@ test("a screen reader is given phrases, and every word once", () => {
 test("the lag is the middle of the last words', and its plot is bounded", () => {
   const lag = new Lag();
   assert.equal(lag.lagMs, null);
-  for (const [end, heard] of [[1000, 3000], [1500, 2500], [2000, 9000]]) lag.word(Number(end), Number(heard));
-  assert.equal(lag.lagMs, 2000);
+  for (const [startMs, endMs, heardMs] of [[500, 1000, 3000], [900, 1500, 2500], [1000, 2000, 9000]]) {
+    lag.word({ startMs: Number(startMs), endMs: Number(endMs) }, Number(heardMs));
+  }
+  assert.equal(lag.lagMs, 2500);
   for (let at = 0; at < 100_000; at += 10) lag.sample(at, at);
   assert.equal(lag.points.length, 240);
   lag.sample(200_000, 150_000);
