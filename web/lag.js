@@ -1,7 +1,7 @@
 // Positions over time to the lag meter: how far listening has got, and how far the translation. Pure.
 // Invariant: at most `MAX_POINTS` points are held, none older than `WINDOW_MS`.
 
-export const WINDOW_MS = 30_000;
+export const WINDOW_MS = 15_000;
 const MAX_POINTS = 240;
 /** Words whose lag makes the number that is shown: one word says little. */
 const MAX_WORDS = 8;

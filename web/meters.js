@@ -68,7 +68,7 @@ export class Waveform {
   }
 }
 
-/** Two lines over the last half minute: how far was heard, how far was translated. Between them is the lag. */
+/** Two lines over the last seconds: how far was heard, how far was translated. Between them is the lag. */
 export class LagPlot {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
