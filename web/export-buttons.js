@@ -15,8 +15,9 @@ export function initExports(captions) {
   const copy = byId("copy", HTMLButtonElement);
   const buttons = [copy];
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(txt(captions.all(), chosen()));
-    copy.textContent = "Copied";
+    // Refused, or missing where the page is not secure.
+    const copied = await navigator.clipboard?.writeText(txt(captions.all(), chosen())).then(() => true, () => false);
+    copy.textContent = copied ? "Copied" : "Blocked";
     setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
   });
   for (const [name, write] of Object.entries(FORMATS)) {

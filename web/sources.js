@@ -22,19 +22,24 @@ export async function openSource(wish, ended) {
   if (!globalThis.isSecureContext) return { kind: "insecure" };
   if (!globalThis.AudioWorkletNode || !navigator.mediaDevices) return { kind: "unsupported" };
   const context = new AudioContext();
-  const running = context.resume();
+  const ready = Promise.all([context.resume(), context.audioWorklet.addModule("pcm-worklet.js")]);
   const input = await openInput(wish, context, ended);
   if ("kind" in input) {
     await context.close();
     return input;
   }
-  await running;
-  await context.audioWorklet.addModule("pcm-worklet.js");
+  await ready;
   const tap = new AudioWorkletNode(context, "tap");
   const analyser = new AnalyserNode(context, { fftSize: 1024 });
   input.node.connect(analyser).connect(tap);
   // Silent; some browsers do not run what is not connected to the output.
   tap.connect(context.destination);
+  // Only now: the first word of a file must not be lost.
+  const fault = await input.begin();
+  if (fault) {
+    await context.close();
+    return fault;
+  }
   /** @type {() => void} */
   let flushed = () => {};
   return {
@@ -58,7 +63,7 @@ export async function openSource(wish, ended) {
 
 /**
  * @param {Wish} wish @param {AudioContext} context @param {() => void} ended
- * @returns {Promise<{node: AudioNode, release: () => void} | Fault>}
+ * @returns {Promise<{node: AudioNode, begin: () => Promise<Fault | null>, release: () => void} | Fault>}
  */
 async function openInput(wish, context, ended) {
   if (wish.kind === "file") {
@@ -66,12 +71,9 @@ async function openInput(wish, context, ended) {
     const node = context.createMediaElementSource(player);
     node.connect(context.destination);
     player.onended = ended;
-    try {
-      await player.play();
-    } catch (error) {
-      return { kind: "badFile", message: String(error) };
-    }
-    return { node, release: () => player.pause() };
+    /** @returns {Promise<Fault | null>} */
+    const begin = () => player.play().then(() => null, (error) => ({ kind: "badFile", message: String(error) }));
+    return { node, begin, release: () => player.pause() };
   }
   try {
     const media = navigator.mediaDevices;
@@ -83,7 +85,7 @@ async function openInput(wish, context, ended) {
       return { kind: "noTabAudio" };
     }
     track.onended = ended;
-    return { node: context.createMediaStreamSource(stream), release };
+    return { node: context.createMediaStreamSource(stream), begin: async () => null, release };
   } catch (error) {
     return mediaFault(error, wish.kind);
   }
