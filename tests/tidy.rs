@@ -51,6 +51,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokio", &["engine", "server", "client", "cli"]),
     ("tokio_tungstenite", &["server", "client"]),
     ("axum", &["server"]),
+    ("rust_embed", &["server/page.rs"]),
     ("figment", &["config"]),
     ("prometheus_client", &["telemetry"]),
 ];

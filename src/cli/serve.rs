@@ -125,6 +125,7 @@ impl Serve {
         let listener = bind(server.listen).await?;
         let address = listener.local_addr()?;
         tracing::info!("listening on {scheme}://{address}");
+        tracing::info!("open {scheme}://{address}/ in a browser");
         tracing::info!("try it: decalage stream --url {scheme}://{address} --transcript {SAMPLE}");
         tracing::info!("        curl -F file=@{SAMPLE} {scheme}://{address}/v1/audio/translations");
         if let Some(address) = server.eval_listen {

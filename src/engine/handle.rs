@@ -179,6 +179,17 @@ impl Engine {
         Ok((input, events))
     }
 
+    /// Whether a stream would find a place now.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn room(&self, pace: Pace) -> Result<(), OpenError> {
+        if !self.is_admitting() {
+            return Err(OpenError::Stopping);
+        }
+        self.place(pace).map(drop)
+    }
+
     fn place(&self, pace: Pace) -> Result<(&Lane, OwnedSemaphorePermit), OpenError> {
         let lanes = match pace {
             Pace::Live => &self.0.live[..],

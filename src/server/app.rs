@@ -138,25 +138,22 @@ impl App {
         Ok(())
     }
 
+    /// Whether a live stream could be opened for `principal`, which takes no place.
+    pub(super) fn room(&self, principal: &Principal) -> Result<(), ApiError> {
+        let _share = self.share(principal)?;
+        self.0.engine.room(Pace::Live).map_err(refused)
+    }
+
     /// Opens a stream for `principal`, or says why not.
     pub(super) fn admit(&self, principal: &Principal, config: SessionConfig, pace: Pace) -> Result<Admitted, ApiError> {
         let shared = &self.0;
-        let Some(share) = shared.by_key.acquire(principal.key) else {
-            self.reject(Rejection::Share);
-            let most = shared.config.auth.max_sessions_per_key;
-            return Err(ApiError::too_many(format!("this key has {most} streams, no more are allowed"), RETRY_AFTER_S));
-        };
-        let (input, events) = shared.engine.open(config, pace).map_err(|error| match error {
-            OpenError::Full(_) => {
-                self.reject(Rejection::Capacity);
-                ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
-            }
-            OpenError::Stopping => {
-                self.reject(Rejection::Draining);
-                ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
-            }
-            OpenError::Session(error) => ApiError::invalid(None, error.to_string()),
-        })?;
+        let share = self.share(principal).inspect_err(|_| self.reject(Rejection::Share))?;
+        let opened = shared.engine.open(config, pace).inspect_err(|error| match error {
+            OpenError::Full(_) => self.reject(Rejection::Capacity),
+            OpenError::Stopping => self.reject(Rejection::Draining),
+            OpenError::Session(_) => {}
+        });
+        let (input, events) = opened.map_err(refused)?;
         let place = Place { _share: share, _active: shared.metrics.session() };
         Ok(Admitted { input, events, info: self.session_info(), place })
     }
@@ -180,8 +177,22 @@ impl App {
         }
     }
 
+    /// One of the places that a key may have.
+    fn share(&self, principal: &Principal) -> Result<Slot<KeyHash>, ApiError> {
+        let most = self.0.config.auth.max_sessions_per_key;
+        let full = || ApiError::too_many(format!("this key has {most} streams, no more are allowed"), RETRY_AFTER_S);
+        self.0.by_key.acquire(principal.key).ok_or_else(full)
+    }
+
     fn reject(&self, reason: Rejection) {
         self.0.metrics.session_rejected(reason);
+    }
+}
+
+fn refused(error: OpenError) -> ApiError {
+    match error {
+        OpenError::Full(_) | OpenError::Stopping => ApiError::unavailable(error.to_string(), RETRY_AFTER_S),
+        OpenError::Session(error) => ApiError::invalid(None, error.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The network: sockets to routes, routes to streams, and the limits of all of them.
 //!
 //! ```text
-//! listen (TLS, connection limits) ─▶ router ─▶ auth, admission ─▶ ws + conversation │ recordings │ models │ admin
+//! listen (TLS, connection limits) ─▶ router ─▶ auth, admission ─▶ ws + conversation │ recordings │ models │ admin │ page
 //! ```
 //!
 //! Invariant: whatever a client does or fails to do ends after a stated time, and others are not harmed by it.
@@ -15,6 +15,7 @@ pub mod eval;
 pub mod listen;
 mod models;
 mod openapi;
+mod page;
 mod recordings;
 pub mod shutdown;
 pub mod slots;
@@ -59,6 +60,7 @@ pub fn router(app: App, admin: Admin) -> Router {
         .layer(cors)
         .with_state(app)
         .merge(admin::routes(admin))
+        .merge(page::routes())
         .route("/openapi.json", get(openapi::openapi))
         .fallback(|| async { ApiError::not_found("no such route") })
         .layer(from_fn_with_state(metrics, count_request))

@@ -1,5 +1,5 @@
 //! The handlers' own descriptions to one OpenAPI 3.1 document, `GET /openapi.json`. Invariant: it names every route of
-//! the main listener and no other.
+//! the main listener and no other, but for the files of the web page.
 //!
 //! What travels over websockets is described by `proto/`; the native dialect's schema is a part of the document.
 

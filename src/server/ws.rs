@@ -132,10 +132,14 @@ fn open(
 ) -> Result<Response, ApiError> {
     app.check_model(options.model.as_deref())?;
     app.check_languages(options.source_language.as_deref(), options.target_language.as_deref())?;
-    let upgrade = upgrade.map_err(|error| {
-        let status = error.status();
-        ApiError { status, ..ApiError::invalid(None, error.body_text()) }
-    })?;
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            // A browser tells a page nothing of a refused upgrade, so the page asks once more without one.
+            app.room(principal)?;
+            return Err(ApiError { status: error.status(), ..ApiError::invalid(None, error.body_text()) });
+        }
+    };
     let admitted = app.admit(principal, session_config(app, options), Pace::Live)?;
     // Only now: a container's decoder is a thread.
     let decoder = AudioDecoder::new(options.encoding, &limits(app))?;

@@ -99,6 +99,14 @@ async fn whoever_finds_no_place_is_told_when_to_come_again() {
     let refusal = ask(&server, DEEPGRAM, &other).await.unwrap_err();
     assert_eq!((refusal.status().as_u16(), &refusal.headers()["retry-after"]), (503, &"5".parse().unwrap()));
     assert!(refusal.body().contains("overloaded"), "{}", refusal.body());
+    // A page, which is not told why an upgrade was refused, asks without one: nobody is counted as refused for it.
+    for (key, status) in [(mine[0].1, 429), (other[0].1, 503)] {
+        let path = native(3);
+        let plain = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: {key}\r\nconnection: close\r\n\r\n");
+        let answer = server.http(plain.as_bytes()).await;
+        assert_eq!(answer.status, status);
+        assert!(answer.head.contains("retry-after: 5"), "{}", answer.head);
+    }
     server.metric("decalage_sessions_rejected_total{reason=\"share\"} 1").await;
     server.metric("decalage_sessions_rejected_total{reason=\"capacity\"} 1").await;
 

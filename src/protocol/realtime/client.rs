@@ -38,6 +38,12 @@ pub enum ClientEvent {
         #[serde(serialize_with = "base64")]
         audio: Vec<u8>,
     },
+    /// Say when all audio before this has been worked off; answered by `session.marked`.
+    #[serde(rename = "session.mark")]
+    Mark {
+        /// Comes back in the answer.
+        mark: u64,
+    },
     /// No more audio will come; answered, after everything else, by `session.closed`.
     #[serde(rename = "session.close")]
     Close,
@@ -80,12 +86,13 @@ fn event(message: &Value) -> Result<ClientEvent, ErrorBody> {
             let invalid = |error| ErrorBody::invalid("invalid_value", Some("audio"), format!("not base64: {error}"));
             Ok(ClientEvent::Append { audio: BASE64_STANDARD.decode(audio).map_err(invalid)? })
         }
+        Some("session.mark") => Ok(ClientEvent::Mark { mark: field(message, "mark")? }),
         Some("session.close") => Ok(ClientEvent::Close),
         other => {
             let found = other.map_or("no type".to_owned(), |other| {
                 format!("of type {:?}", other.chars().take(64).collect::<String>())
             });
-            let allowed = "session.update, session.input_audio_buffer.append or session.close";
+            let allowed = "session.update, session.input_audio_buffer.append, session.mark or session.close";
             let error = format!("an event must be of type {allowed}, not {found}");
             Err(ErrorBody::invalid("invalid_event", Some("type"), error))
         }

@@ -108,6 +108,7 @@ impl Realtime {
                 let session = session.clone();
                 Ok(Action::Reply(self.message(ServerEvent::Updated { session })))
             }
+            ClientEvent::Mark { mark } => Ok(Action::Command(Command::Mark(mark))),
             ClientEvent::Close => {
                 self.closing = true;
                 Ok(Action::Command(Command::Finish))
@@ -143,6 +144,8 @@ impl Realtime {
             Event::Tentative(guess) if on(Extension::Tentative) => {
                 vec![ServerEvent::Tentative { utterance: guess.utterance, text: guess.text.clone() }]
             }
+            // Comes only to those who asked.
+            &Event::Marked { mark } => vec![ServerEvent::Marked { mark }],
             _ => Vec::new(),
         }
     }

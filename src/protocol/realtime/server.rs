@@ -38,6 +38,12 @@ pub enum ServerEvent {
     /// Translated text.
     #[serde(rename = "session.output_transcript.delta")]
     OutputTranscript(Delta),
+    /// Answers `session.mark`, after all text of the audio before it that has been decided.
+    #[serde(rename = "session.marked")]
+    Marked {
+        /// The client's number.
+        mark: u64,
+    },
     /// Answers `session.close`, after everything else and before the close frame.
     #[serde(rename = "session.closed")]
     Closed,
