@@ -45,8 +45,8 @@ impl<S> Queue<S> {
         match request {
             Request::Decode(job) => self.decode.push_back((id, job)),
             Request::Encode(job) => self.encode.push_back((id, job)),
-            Request::Search(job) if job.may_end => self.rest.push_back((id, job)),
-            Request::Search(job) => self.lookahead.push_back((id, job)),
+            Request::Search(job) if job.is_lookahead => self.lookahead.push_back((id, job)),
+            Request::Search(job) => self.rest.push_back((id, job)),
         }
     }
 
@@ -97,8 +97,8 @@ mod tests {
         Request::Encode(EncodeJob { state: Some(state), frames: Vec::new() })
     }
 
-    fn search(may_end: bool) -> Request<u32> {
-        Request::Search(SearchJob { state: 0, token: None, beam_size: 1, max_tokens: 1, may_end })
+    fn search(is_lookahead: bool) -> Request<u32> {
+        Request::Search(SearchJob { state: 0, token: None, beam_size: 1, max_tokens: 1, is_lookahead })
     }
 
     /// Kinds and streams of all batches.
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn kinds_take_turns_and_everybody_steps_once() {
         let mut queue = Queue::new(2);
-        (0..3).for_each(|id| queue.push(id, search(true)));
-        queue.push(11, search(false));
+        (0..3).for_each(|id| queue.push(id, search(false)));
+        queue.push(11, search(true));
         (3..8).for_each(|id| queue.push(id, encode(0)));
         (8..11).for_each(|id| queue.push(id, decode(0)));
         assert_eq!(queue.len(), 12);

@@ -137,19 +137,17 @@ impl TorchTranslator {
     }
 
     fn search_batch(&self, jobs: &[SearchJob<State>], tokens: &[i64]) -> Vec<Searched> {
-        let task = |(job, &begin): (&SearchJob<State>, &i64)| {
-            let allowed = Allowed { eos: job.may_end, ..Allowed::ALL };
-            Task {
-                state: &job.state,
-                begin,
-                beam_size: job.beam_size,
-                max_tokens: job.max_tokens,
-                may_end: job.may_end,
-                masks: (row(Allowed { continuation: false, ..allowed }), row(allowed)),
-            }
-        };
-        let tasks: Vec<Task<'_>> = jobs.iter().zip(tokens).map(task).collect();
-        let vocabulary = Vocabulary { end: i64::from(EOS), masks: &self.masks };
+        let tasks = jobs.iter().zip(tokens).map(|(job, &begin)| Task {
+            state: &job.state,
+            begin,
+            beam_size: job.beam_size,
+            max_tokens: job.max_tokens,
+            is_lookahead: job.is_lookahead,
+        });
+        let tasks: Vec<Task<'_>> = tasks.collect();
+        let allowed_first = self.masks.select(0, row(Allowed { continuation: false, ..Allowed::ALL }));
+        let allowed = self.masks.select(0, row(Allowed::ALL));
+        let vocabulary = Vocabulary { end: i64::from(EOS), allowed: &allowed, allowed_first: &allowed_first };
         let best = self.model.search(&tasks, &vocabulary).into_iter();
         best.map(|best| Searched {
             tokens: best.tokens.into_iter().map(|token| token as u32).collect(),

@@ -32,10 +32,8 @@ pub struct Task<'a> {
     pub beam_size: usize,
     /// The longest answer.
     pub max_tokens: usize,
-    /// Whether the sentence may end; otherwise the answer has `max_tokens` tokens.
-    pub may_end: bool,
-    /// The row of [`Vocabulary::masks`] for the first token, and that for the others.
-    pub masks: (i64, i64),
+    /// What is cut off at `max_tokens` counts as much as what has ended.
+    pub is_lookahead: bool,
 }
 
 /// What may be said.
@@ -43,8 +41,10 @@ pub struct Task<'a> {
 pub struct Vocabulary<'a> {
     /// The token that ends a sentence.
     pub end: i64,
-    /// `(M, target_vocab)`: 0 for tokens that may be chosen, −∞ for the others.
-    pub masks: &'a Tensor,
+    /// `(target_vocab,)`: 0 for tokens that may be chosen, −∞ for the others.
+    pub allowed: &'a Tensor,
+    /// The same for the first token.
+    pub allowed_first: &'a Tensor,
 }
 
 /// One utterance's beam.
@@ -67,17 +67,15 @@ impl SpeechTranslator {
         // Beams whose task is not over, by number; each has its rows behind those of the one before it.
         let mut running: Vec<usize> = (0..beams.len()).collect();
         for length in 1.. {
-            let (mut tokens, mut masks) = (Vec::new(), Vec::new());
+            let mut tokens = Vec::new();
             for beam in running.iter().map(|&number| &beams[number]) {
-                let Task { begin, masks: (first, others), .. } = *beam.task;
-                tokens.extend(beam.alive.iter().map(|h| h.tokens.last().copied().unwrap_or(begin)));
-                masks.resize(tokens.len(), if length == 1 { first } else { others });
+                tokens.extend(beam.alive.iter().map(|h| h.tokens.last().copied().unwrap_or(beam.task.begin)));
             }
             let (next, scores) = self.beam_step(&states, &parents, &tokens);
             states = next;
-            let masks = vocabulary.masks.index_select(0, &Tensor::from_slice(&masks).to_device(self.device()));
+            let allowed = if length == 1 { vocabulary.allowed_first } else { vocabulary.allowed };
             // Each of the best of all rows is among the best of its row.
-            let (best, index) = (scores + masks).topk(width.min(vocabulary.masks.size()[1]), -1, true, true);
+            let (best, index) = (scores + allowed).topk(width.min(allowed.size()[0]), -1, true, true);
             let candidates = rows_of(&best, &index);
             parents.clear();
             let mut row = 0;
@@ -105,7 +103,7 @@ impl<'a> Beam<'a> {
     /// Goes on by one token, given the best (log-probability, token) after each hypothesis. Returns which of the
     /// hypotheses before each of the new ones continues; none when the search is over.
     fn step(&mut self, length: usize, candidates: &[Vec<(f64, i64)>], end: i64) -> Vec<i64> {
-        let Task { beam_size, max_tokens, may_end, .. } = *self.task;
+        let Task { beam_size, max_tokens, is_lookahead, .. } = *self.task;
         let beam_size = beam_size.max(1);
         let continued = self.alive.iter().zip(candidates).enumerate().flat_map(|(parent, (hypothesis, candidates))| {
             candidates.iter().map(move |&(log_prob, token)| (hypothesis.score + log_prob, parent, token))
@@ -129,7 +127,7 @@ impl<'a> Beam<'a> {
                 parents.push(parent as i64);
             }
         }
-        let is_cut_off = !may_end && length >= max_tokens;
+        let is_cut_off = is_lookahead && length >= max_tokens;
         if is_cut_off || (alive.is_empty() && self.finished.is_empty()) {
             // At the limit the unfinished ones are all there is: the new ones, or, one token too late, those before.
             let unfinished =
@@ -137,7 +135,7 @@ impl<'a> Beam<'a> {
             let score = |h: &Hypothesis| normalised(h.score, h.tokens.len().max(1));
             self.finished.extend(unfinished.into_iter().map(|h| Hypothesis { score: score(&h), ..h }));
         }
-        if self.finished.len() >= beam_size || is_cut_off {
+        if is_cut_off || (self.finished.len() >= beam_size && !is_lookahead) {
             alive.clear();
         }
         parents.truncate(alive.len());

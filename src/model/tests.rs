@@ -227,16 +227,9 @@ fn constant_state_for_linear_kinds() {
 fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     let (_store, model) = build(&config(AttentionKind::Leap));
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
-    let masks = Tensor::zeros([1, 30], (Kind::Float, Device::Cpu));
-    let vocabulary = Vocabulary { end: 2, masks: &masks };
-    let task = |beam_size, max_tokens| Task {
-        state: &state[0],
-        begin: 1,
-        beam_size,
-        max_tokens,
-        may_end: true,
-        masks: (0, 0),
-    };
+    let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
+    let vocabulary = Vocabulary { end: 2, allowed: &allowed, allowed_first: &allowed };
+    let task = |beam_size, max_tokens| Task { state: &state[0], begin: 1, beam_size, max_tokens, is_lookahead: false };
     let search = |tasks: &[Task<'_>]| model.search(tasks, &vocabulary);
     let greedy = &search(&[task(1, 12)])[0];
     let (mut current, mut token, mut said) = (state[0].clone(), 1, Vec::new());
@@ -253,19 +246,11 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     assert!(search(&[task(1, 0)])[0].tokens.is_empty());
     assert!(search(&[task(8, 12)])[0].tokens.len() <= 12);
     assert!(search(&[]).is_empty());
-    // Together as alone, and of the length that is asked for where the sentence may not end.
-    let ahead = |beam_size, max_tokens| Task {
-        state: &state[0],
-        begin: 1,
-        beam_size,
-        max_tokens,
-        may_end: false,
-        masks: (0, 1),
-    };
-    let masks = Tensor::zeros([2, 30], (Kind::Float, Device::Cpu));
-    let _ = masks.select(0, 1).get(2).fill_(f64::NEG_INFINITY);
-    let _ = masks.select(0, 0).get(2).fill_(f64::NEG_INFINITY);
-    let vocabulary = Vocabulary { end: 2, masks: &masks };
+    // Together as alone, and of the length that is asked for where the sentence cannot end.
+    let endless = Tensor::zeros([30], (Kind::Float, Device::Cpu));
+    let _ = endless.get(2).fill_(f64::NEG_INFINITY);
+    let vocabulary = Vocabulary { end: 2, allowed: &endless, allowed_first: &endless };
+    let ahead = |beam_size, max_tokens| Task { is_lookahead: true, ..task(beam_size, max_tokens) };
     let tasks = [(2, 3), (4, 7), (1, 1), (3, 3)];
     let together = model.search(&tasks.map(|(beam, tokens)| ahead(beam, tokens)), &vocabulary);
     for ((beam, tokens), found) in tasks.into_iter().zip(together) {

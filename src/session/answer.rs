@@ -78,11 +78,16 @@ impl<S: Clone> Session<S> {
     /// Only the first word is kept: the next one will have heard more.
     pub(super) fn accept_lookahead(&mut self, searched: &Searched) -> Result<(), SessionError> {
         let mut words = self.words(searched)?.into_iter();
-        let Some(word) = words.next() else {
-            return Err(SessionError::InvalidReply("a search that may not end found nothing".to_owned()));
+        let config = &self.core.config;
+        let Some(utterance) = &mut self.core.utterance else {
+            return Ok(());
         };
-        if let Some(utterance) = &mut self.core.utterance {
-            utterance.plan_word(word, words.next().is_some(), &self.core.config);
+        match words.next() {
+            Some(word) => {
+                let is_whole = words.next().is_some() || searched.tokens.len() < config.lookahead_tokens;
+                utterance.plan_word(word, is_whole, config);
+            }
+            None => utterance.hold(),
         }
         Ok(())
     }

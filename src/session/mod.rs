@@ -278,7 +278,13 @@ impl<S: Clone> Session<S> {
                     let (state, token) = (self.state.clone()?, utterance.pending());
                     self.in_flight = Some(InFlight::Lookahead);
                     let beam_size = config.word_beam_size;
-                    return Some(Request::Search(SearchJob { state, token, beam_size, max_tokens, may_end: false }));
+                    return Some(Request::Search(SearchJob {
+                        state,
+                        token,
+                        beam_size,
+                        max_tokens,
+                        is_lookahead: true,
+                    }));
                 }
                 let state = self.state.take()?;
                 let (token, allowed) = utterance.decode_input(config);
@@ -291,7 +297,7 @@ impl<S: Clone> Session<S> {
                 let state = self.state.take()?;
                 self.in_flight = Some(InFlight::Search);
                 let (token, max_tokens) = (utterance.pending(), utterance.tokens_left(config));
-                Some(Request::Search(SearchJob { state, token, beam_size, max_tokens, may_end: true }))
+                Some(Request::Search(SearchJob { state, token, beam_size, max_tokens, is_lookahead: false }))
             }
         }
     }

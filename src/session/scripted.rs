@@ -123,12 +123,12 @@ impl ScriptedTranslator {
 
     /// What decoding step by step would say; the beam's width changes nothing.
     fn search_one(&self, job: SearchJob<ScriptedState>) -> Result<Searched, TranslatorError> {
-        if self.failure == Some(Failure::Search) && job.may_end {
+        if self.failure == Some(Failure::Search) && !job.is_lookahead {
             return Err(TranslatorError::Backend("scripted failure of a search".into()));
         }
         let (mut state, mut tokens) = (job.state, Vec::new());
         while tokens.len() < job.max_tokens {
-            let allowed = Allowed { eos: job.may_end, word_start: true, continuation: !tokens.is_empty() };
+            let allowed = Allowed { continuation: !tokens.is_empty(), ..Allowed::ALL };
             let token = tokens.last().copied().or(job.token);
             let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
             state = decoded.state;

@@ -201,8 +201,9 @@ fn reference(k: usize, segments: &[Vec<f32>]) -> Vec<Vec<u32>> {
         let ended = read == segments.len();
         while ended || read >= k + words.len() {
             let last = words.last().and_then(|word| word.last()).copied();
-            let (next, token) = step(&now, last, Allowed { eos: ended, word_start: true, continuation: false });
-            let Some(mut piece) = token else { return words };
+            let (next, token) = step(&now, last, Allowed { continuation: false, ..Allowed::ALL });
+            // The end is believed only when there is no more to hear.
+            let Some(mut piece) = token else { break };
             now = next;
             let mut word = vec![piece];
             loop {
@@ -365,24 +366,24 @@ fn replies_that_break_the_contract_are_refused() {
     assert!(matches!(other.answer(reply), Err(SessionError::UnexpectedReply(_))));
 
     let greedy = SessionConfig { policy: PolicyKind::WaitK { k: 1 }, word_beam_size: 1, ..SessionConfig::default() };
-    for token in [None, Some(1), Some(u32::MAX)] {
+    for token in [Some(1), Some(u32::MAX)] {
         let mut early = Session::new(greedy.clone(), assets()).unwrap();
         let job = request(&mut early);
         early.answer(Request::Encode(job).serve(&translator())).unwrap();
         let Some(Request::Decode(job)) = early.next_request().unwrap() else { panic!("no step") };
-        assert_eq!((job.token, job.allowed.eos, job.allowed.continuation), (None, false, false));
+        assert_eq!((job.token, job.allowed.eos, job.allowed.continuation), (None, true, false));
         let reply = Reply::Decoded(translator::Decoded { state: job.state, token, log_prob: 0.0 });
         assert!(matches!(early.answer(reply), Err(SessionError::InvalidReply(_))), "{token:?}");
     }
 
     let inside =
         (0..).find(|&id| !assets().target_tokenizer.begins_word(id) && !assets().target_tokenizer.is_special(id));
-    for tokens in [vec![], vec![1], vec![u32::MAX], vec![inside.unwrap()]] {
+    for tokens in [vec![1], vec![u32::MAX], vec![inside.unwrap()]] {
         let mut ahead = wait_k(1);
         let job = request(&mut ahead);
         ahead.answer(Request::Encode(job).serve(&translator())).unwrap();
         let Some(Request::Search(job)) = ahead.next_request().unwrap() else { panic!("no search") };
-        assert!(!job.may_end && job.max_tokens == 3);
+        assert!(job.is_lookahead && job.max_tokens == 3);
         let answered = ahead.answer(Reply::Searched(translator::Searched { tokens: tokens.clone(), score: 0.0 }));
         let refused = answered.and_then(|()| drive(&mut ahead, &translator()));
         assert!(matches!(refused, Err(SessionError::InvalidReply(_))), "{tokens:?}");

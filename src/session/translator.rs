@@ -110,14 +110,16 @@ pub struct SearchJob<S> {
     pub beam_size: usize,
     /// Upper limit of the length, in tokens.
     pub max_tokens: usize,
-    /// The sentence may end. Otherwise the answer has `max_tokens` tokens, the last word of which may be unfinished.
-    pub may_end: bool,
+    /// Only the beginning is wanted: a hypothesis that is cut off at `max_tokens` counts as much as one that ended, and the
+    /// last word may be unfinished.
+    pub is_lookahead: bool,
 }
 
 /// The best hypothesis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Searched {
-    /// Its tokens, without the end of the sentence; empty if the best rest is nothing.
+    /// Its tokens, without the end of the sentence, which stands behind fewer than `max_tokens`; empty if the best is to
+    /// say nothing more.
     pub tokens: Vec<u32>,
     /// Its length-normalised natural log-probability.
     pub score: f32,

@@ -36,6 +36,8 @@ pub(crate) struct Utterance {
     /// The word ends with the plan.
     plan_is_whole: bool,
     guard: RepetitionGuard,
+    /// Encoder steps with which the sentence seemed to be over: more has to be heard before more is said.
+    held_steps: usize,
     /// Encoder steps that the last guess knew of.
     pub(crate) guessed_steps: usize,
 }
@@ -64,6 +66,7 @@ impl Utterance {
             plan: VecDeque::new(),
             plan_is_whole: false,
             guard: RepetitionGuard::default(),
+            held_steps: 0,
             guessed_steps: 0,
         }
     }
@@ -80,7 +83,8 @@ impl Utterance {
         }
         let has_room = self.num_tokens < config.max_tokens(self.num_steps);
         self.complete |= self.source_ended && !has_room;
-        if self.complete || !has_room {
+        let is_held = !self.source_ended && self.held_steps == self.num_steps;
+        if self.complete || !has_room || is_held {
             return Action::Read;
         }
         let speech_segments = self.timeline.speech_segments();
@@ -106,6 +110,11 @@ impl Utterance {
         self.plan = pieces.into();
     }
 
+    /// The sentence seems to be over, but the speaker may go on: says nothing until more is heard.
+    pub(crate) fn hold(&mut self) {
+        self.held_steps = self.num_steps;
+    }
+
     /// The piece to take instead of the decoder's own choice.
     pub(crate) fn next_planned(&mut self) -> Option<u32> {
         self.plan.pop_front()
@@ -124,7 +133,7 @@ impl Utterance {
     /// The token to feed, and which may come next.
     pub(crate) fn decode_input(&self, config: &SessionConfig) -> (Option<u32>, Allowed) {
         let allowed = match self.word.len() {
-            0 => Allowed { eos: self.source_ended, word_start: true, continuation: false },
+            0 => Allowed { continuation: false, ..Allowed::ALL },
             pieces => Allowed { continuation: pieces < config.max_pieces_per_word, ..Allowed::ALL },
         };
         (self.pending, allowed)
@@ -149,6 +158,7 @@ impl Utterance {
             Some(_) => false,
             None => {
                 self.complete |= self.source_ended;
+                self.hold();
                 self.source_ended
             }
         };

@@ -272,7 +272,7 @@ impl Translator for Fragile {
     }
 
     fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched, TranslatorError>> {
-        if jobs.iter().any(|job| job.may_end) {
+        if !jobs.iter().all(|job| job.is_lookahead) {
             self.gate.pass();
         }
         self.inner.search(jobs)
