@@ -21,7 +21,7 @@
 //! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
 //! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread
 //! config/    file < environment < flags -> the server's one validated config
-//! telemetry/ every metric and its buckets; where the log and the spans go
+//! telemetry/  every metric and its buckets; where the log and the spans go
 //! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown; the web page
 //! train/     manifests of clips and sentence pairs -> weights: stages, losses, masks, optimiser, checkpoints
 //! cli/       the subcommands: wiring only
