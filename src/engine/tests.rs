@@ -40,7 +40,7 @@ impl Translator for Fragile {
         self.inner.decode(jobs)
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched, TranslatorError>> {
+    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
         self.inner.search(jobs)
     }
 

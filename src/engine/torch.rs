@@ -136,7 +136,7 @@ impl TorchTranslator {
             .collect()
     }
 
-    fn search_batch(&self, jobs: &[SearchJob<State>], tokens: &[i64]) -> Vec<Searched> {
+    fn search_batch(&self, jobs: &[SearchJob<State>], tokens: &[i64]) -> Vec<Searched<State>> {
         let tasks = jobs.iter().zip(tokens).map(|(job, &begin)| Task {
             state: &job.state,
             begin,
@@ -152,6 +152,7 @@ impl TorchTranslator {
         best.map(|best| Searched {
             tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
             score: best.score as f32,
+            states: best.states,
         })
         .collect()
     }
@@ -182,7 +183,7 @@ impl Translator for TorchTranslator {
         batched(jobs, check, |jobs, tokens| self.decode_batch(&jobs, &tokens))
     }
 
-    fn search(&self, jobs: Vec<SearchJob<State>>) -> Vec<Result<Searched, TranslatorError>> {
+    fn search(&self, jobs: Vec<SearchJob<State>>) -> Vec<Result<Searched<State>, TranslatorError>> {
         let check = |job: &SearchJob<State>| {
             if !job.state.has_heard() {
                 return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));

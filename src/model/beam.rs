@@ -7,18 +7,21 @@
 use tch::{Kind, Tensor};
 
 use super::SpeechTranslator;
-use super::state::State;
+use super::decoder::DecoderState;
+use super::state::{Shallow, State, select};
 
 /// 0 prefers short translations, 1 is the mean log-probability a token.
 const LENGTH_POWER: f64 = 1.0;
 
 /// A translation, or its beginning.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Hypothesis {
     /// Tokens without begin and end.
     pub tokens: Vec<i64>,
     /// Length-normalised log-probability.
     pub score: f64,
+    /// Of a lookahead, for each token the state before it; otherwise none.
+    pub states: Vec<State>,
 }
 
 /// What to search for one utterance.
@@ -47,12 +50,22 @@ pub struct Vocabulary<'a> {
     pub allowed_first: &'a Tensor,
 }
 
+/// A hypothesis under way.
+#[derive(Clone)]
+struct Path {
+    tokens: Vec<i64>,
+    /// For each token the row of its step's batch that it was chosen from.
+    rows: Vec<i64>,
+    /// Sum of log-probabilities, or once it is finished, normalised.
+    score: f64,
+}
+
 /// One utterance's beam.
 struct Beam<'a> {
     task: &'a Task<'a>,
-    /// Hypotheses that go on, with the sum of their log-probabilities. Empty when the search is over.
-    alive: Vec<Hypothesis>,
-    finished: Vec<Hypothesis>,
+    /// Those that go on; none when the search is over.
+    alive: Vec<Path>,
+    finished: Vec<Path>,
 }
 
 impl SpeechTranslator {
@@ -62,6 +75,8 @@ impl SpeechTranslator {
         let Some(width) = tasks.iter().map(|task| 2 * task.beam_size.max(1) as i64).max() else {
             return Vec::new();
         };
+        let keeps_states = tasks.iter().any(|task| task.is_lookahead);
+        let mut history = Vec::new();
         let mut states = self.beam(&tasks.iter().map(|task| task.state).collect::<Vec<_>>());
         let mut parents: Vec<i64> = (0..tasks.len() as i64).collect();
         // Beams whose task is not over, by number; each has its rows behind those of the one before it.
@@ -73,6 +88,9 @@ impl SpeechTranslator {
             }
             let (next, scores) = self.beam_step(&states, &parents, &tokens);
             states = next;
+            if keeps_states {
+                history.push(states.0.shallow());
+            }
             let allowed = if length == 1 { vocabulary.allowed_first } else { vocabulary.allowed };
             // Each of the best of all rows is among the best of its row.
             let (best, index) = (scores + allowed).topk(width.min(allowed.size()[0]), -1, true, true);
@@ -83,26 +101,26 @@ impl SpeechTranslator {
                 let beam = &mut beams[number];
                 let rows = row..row + beam.alive.len();
                 row = rows.end;
-                let continued = beam.step(length, &candidates[rows.clone()], vocabulary.end);
-                parents.extend(continued.into_iter().map(|parent| rows.start as i64 + parent));
+                beam.step(length, rows.start as i64, &candidates[rows], vocabulary.end);
+                parents.extend(beam.alive.iter().filter_map(|path| path.rows.last()));
                 !beam.alive.is_empty()
             });
             if running.is_empty() {
                 break;
             }
         }
-        beams.into_iter().map(Beam::best).collect()
+        beams.into_iter().map(|beam| beam.best(&history)).collect()
     }
 }
 
 impl<'a> Beam<'a> {
     fn new(task: &'a Task<'a>) -> Self {
-        Self { task, alive: vec![Hypothesis { tokens: Vec::new(), score: 0.0 }], finished: Vec::new() }
+        Self { task, alive: vec![Path { tokens: Vec::new(), rows: Vec::new(), score: 0.0 }], finished: Vec::new() }
     }
 
-    /// Goes on by one token, given the best (log-probability, token) after each hypothesis. Returns which of the
-    /// hypotheses before each of the new ones continues; none when the search is over.
-    fn step(&mut self, length: usize, candidates: &[Vec<(f64, i64)>], end: i64) -> Vec<i64> {
+    /// Goes on by one token, given the best (log-probability, token) after each hypothesis, the first of which is the
+    /// batch's row `first`.
+    fn step(&mut self, length: usize, first: i64, candidates: &[Vec<(f64, i64)>], end: i64) {
         let Task { beam_size, max_tokens, is_lookahead, .. } = *self.task;
         let beam_size = beam_size.max(1);
         let continued = self.alive.iter().zip(candidates).enumerate().flat_map(|(parent, (hypothesis, candidates))| {
@@ -113,18 +131,15 @@ impl<'a> Beam<'a> {
         best.sort_by(|a, b| b.0.total_cmp(&a.0));
         // Every hypothesis has one end, so twice the beam always leaves enough that go on.
         best.truncate(2 * beam_size);
-        let mut parents = Vec::with_capacity(beam_size);
         let mut alive = Vec::with_capacity(beam_size);
         for (rank, (score, parent, token)) in best.into_iter().enumerate() {
-            let mut tokens = self.alive[parent].tokens.clone();
+            let path = Path { score, ..self.alive[parent].clone() };
             if token == end {
                 if rank < beam_size {
-                    self.finished.push(Hypothesis { tokens, score: normalised(score, length) });
+                    self.finished.push(Path { score: normalised(score, length), ..path });
                 }
             } else if alive.len() < beam_size && length <= max_tokens {
-                tokens.push(token);
-                alive.push(Hypothesis { tokens, score });
-                parents.push(parent as i64);
+                alive.push(path.to(token, first + parent as i64));
             }
         }
         let is_cut_off = is_lookahead && length >= max_tokens;
@@ -132,20 +147,33 @@ impl<'a> Beam<'a> {
             // At the limit the unfinished ones are all there is: the new ones, or, one token too late, those before.
             let unfinished =
                 if alive.is_empty() { std::mem::take(&mut self.alive) } else { std::mem::take(&mut alive) };
-            let score = |h: &Hypothesis| normalised(h.score, h.tokens.len().max(1));
-            self.finished.extend(unfinished.into_iter().map(|h| Hypothesis { score: score(&h), ..h }));
+            let score = |path: &Path| normalised(path.score, path.tokens.len().max(1));
+            self.finished.extend(unfinished.into_iter().map(|path| Path { score: score(&path), ..path }));
         }
         if is_cut_off || (self.finished.len() >= beam_size && !is_lookahead) {
             alive.clear();
         }
-        parents.truncate(alive.len());
         self.alive = alive;
-        parents
     }
 
-    fn best(self) -> Hypothesis {
-        let best = self.finished.into_iter().max_by(|a, b| a.score.total_cmp(&b.score));
-        best.unwrap_or(Hypothesis { tokens: Vec::new(), score: f64::NEG_INFINITY })
+    /// `history` has the decoders after each step.
+    fn best(self, history: &[DecoderState]) -> Hypothesis {
+        let nothing = Path { tokens: Vec::new(), rows: Vec::new(), score: f64::NEG_INFINITY };
+        let best = self.finished.into_iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap_or(nothing);
+        let state = |(decoders, &row): (&DecoderState, &i64)| {
+            let decoder = select(decoders, &Tensor::from_slice(&[row]).to_device(decoders.tokens.device()));
+            State { decoder, ..self.task.state.clone() }
+        };
+        let kept = if self.task.is_lookahead { history } else { &[] };
+        Hypothesis { states: kept.iter().zip(&best.rows).map(state).collect(), tokens: best.tokens, score: best.score }
+    }
+}
+
+impl Path {
+    fn to(mut self, token: i64, row: i64) -> Self {
+        self.tokens.push(token);
+        self.rows.push(row);
+        self
     }
 }
 

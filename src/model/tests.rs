@@ -255,7 +255,16 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     let together = model.search(&tasks.map(|(beam, tokens)| ahead(beam, tokens)), &vocabulary);
     for ((beam, tokens), found) in tasks.into_iter().zip(together) {
         let alone = &model.search(&[ahead(beam, tokens)], &vocabulary)[0];
-        assert_eq!((found.tokens.len(), &found.tokens), (tokens, &alone.tokens));
+        assert_eq!((found.tokens.len(), found.states.len(), &found.tokens), (tokens, tokens, &alone.tokens));
+        // What the steps would have come to.
+        let (mut current, mut token) = (state[0].clone(), 1);
+        for (state, &next) in found.states.iter().zip(&found.tokens) {
+            current = model.decode_step(&[&current], &[token]).0.remove(0);
+            let (_, expected) = model.decode_step(&[&current], &[next]);
+            let (_, scores) = model.decode_step(&[state], &[next]);
+            assert!((scores - expected).abs().max().double_value(&[]) < 1e-4);
+            token = next;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     event::{Committed, Event, Transcript},
     timeline::Span,
     translator::{Allowed, Decoded, Encoded, Searched},
-    utterance::{Utterance, Verdict},
+    utterance::Verdict,
 };
 use crate::policy::PolicyKind;
 
@@ -49,8 +49,7 @@ impl<S: Clone> Session<S> {
         allowed: Allowed,
         before: Option<S>,
     ) -> Result<(), SessionError> {
-        let planned = self.core.utterance.as_mut().and_then(Utterance::next_planned);
-        let token = planned.or(decoded.token);
+        let token = decoded.token;
         let begins_word = token.map(|token| self.begins_word(token)).transpose()?;
         let is_allowed = match begins_word {
             None => allowed.eos,
@@ -76,36 +75,45 @@ impl<S: Clone> Session<S> {
     }
 
     /// Only the first word is kept: the next one will have heard more.
-    pub(super) fn accept_lookahead(&mut self, searched: &Searched) -> Result<(), SessionError> {
-        let mut words = self.words(searched)?.into_iter();
-        let config = &self.core.config;
+    pub(super) fn accept_lookahead(&mut self, searched: Searched<S>) -> Result<(), SessionError> {
+        let words = self.words(&searched.tokens)?;
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };
-        match words.next() {
-            Some(word) => {
-                let is_whole = words.next().is_some() || searched.tokens.len() < config.lookahead_tokens;
-                utterance.plan_word(word, is_whole, config);
-            }
-            None => utterance.hold(),
+        let Some(word) = words.first() else {
+            utterance.hold();
+            return Ok(());
+        };
+        // The last piece stays pending: the state is the one before it.
+        let state = searched.states.into_iter().nth(word.len() - 1);
+        self.state = Some(state.ok_or_else(|| SessionError::InvalidReply("a token came without a state".to_owned()))?);
+        let is_whole = words.len() > 1 || searched.tokens.len() < self.core.config.lookahead_tokens;
+        let (index, number) = (utterance.num_words(), utterance.number);
+        if let Some(word) = utterance.accept_pieces(word, is_whole) {
+            let span = utterance.timeline.word(index);
+            self.commit(&word, number, span);
         }
         Ok(())
     }
 
-    /// Tokens that may begin in a word, which the first one then does not begin, as words.
-    fn words(&self, searched: &Searched) -> Result<Vec<Vec<u32>>, SessionError> {
+    /// Tokens as words.
+    fn words(&self, tokens: &[u32]) -> Result<Vec<Vec<u32>>, SessionError> {
         let mut words: Vec<Vec<u32>> = Vec::new();
-        for &token in &searched.tokens {
+        for &token in tokens {
+            let begins_word = self.begins_word(token)?;
             match words.last_mut() {
-                Some(word) if !self.begins_word(token)? => word.push(token),
+                Some(word) if !begins_word => word.push(token),
+                None if !begins_word => {
+                    return Err(SessionError::InvalidReply(format!("token {token} goes on with a word that is over")));
+                }
                 _ => words.push(vec![token]),
             }
         }
         Ok(words)
     }
 
-    pub(super) fn accept_searched(&mut self, searched: &Searched) -> Result<(), SessionError> {
-        let words = self.words(searched)?;
+    pub(super) fn accept_searched(&mut self, searched: &Searched<S>) -> Result<(), SessionError> {
+        let words = self.words(&searched.tokens)?;
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };

@@ -26,7 +26,7 @@ pub enum Reply<S> {
     /// The step is made.
     Decoded(Decoded<S>),
     /// The best way to go on is found.
-    Searched(Searched),
+    Searched(Searched<S>),
     /// The job failed, and the state is gone.
     Failed(TranslatorError),
 }

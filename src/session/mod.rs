@@ -230,7 +230,7 @@ impl<S: Clone> Session<S> {
                 self.accept_decoded(decoded, allowed, before)
             }
             (Some(InFlight::Guess), Reply::Decoded(decoded)) => self.accept_guessed(decoded),
-            (Some(InFlight::Lookahead), Reply::Searched(searched)) => self.accept_lookahead(&searched),
+            (Some(InFlight::Lookahead), Reply::Searched(searched)) => self.accept_lookahead(searched),
             (Some(InFlight::Search), Reply::Searched(searched)) => self.accept_searched(&searched),
             (Some(_), Reply::Failed(error)) => Err(error.into()),
             (Some(_), _) => Err(SessionError::UnexpectedReply("it is not of the request's kind")),

@@ -122,22 +122,25 @@ impl ScriptedTranslator {
     }
 
     /// What decoding step by step would say; the beam's width changes nothing.
-    fn search_one(&self, job: SearchJob<ScriptedState>) -> Result<Searched, TranslatorError> {
+    fn search_one(&self, job: SearchJob<ScriptedState>) -> Result<Searched<ScriptedState>, TranslatorError> {
         if self.failure == Some(Failure::Search) && !job.is_lookahead {
             return Err(TranslatorError::Backend("scripted failure of a search".into()));
         }
-        let (mut state, mut tokens) = (job.state, Vec::new());
+        let (mut state, mut tokens, mut states) = (job.state, Vec::new(), Vec::new());
         while tokens.len() < job.max_tokens {
             let allowed = Allowed { continuation: !tokens.is_empty(), ..Allowed::ALL };
             let token = tokens.last().copied().or(job.token);
             let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
             state = decoded.state;
             match decoded.token {
-                Some(token) => tokens.push(token),
+                Some(token) => {
+                    tokens.push(token);
+                    states.extend(job.is_lookahead.then(|| state.clone()));
+                }
                 None => break,
             }
         }
-        Ok(Searched { tokens, score: 0.0 })
+        Ok(Searched { tokens, score: 0.0, states })
     }
 }
 
@@ -156,7 +159,7 @@ impl Translator for ScriptedTranslator {
         jobs.into_iter().map(|job| self.decode_one(job)).collect()
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched, TranslatorError>> {
+    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
         jobs.into_iter().map(|job| self.search_one(job)).collect()
     }
 

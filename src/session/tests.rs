@@ -378,13 +378,19 @@ fn replies_that_break_the_contract_are_refused() {
 
     let inside =
         (0..).find(|&id| !assets().target_tokenizer.begins_word(id) && !assets().target_tokenizer.is_special(id));
-    for tokens in [vec![1], vec![u32::MAX], vec![inside.unwrap()]] {
+    let start =
+        (0..).find(|&id| assets().target_tokenizer.begins_word(id) && !assets().target_tokenizer.is_special(id));
+    for tokens in [vec![1], vec![u32::MAX], vec![inside.unwrap()], vec![start.unwrap()]] {
         let mut ahead = wait_k(1);
         let job = request(&mut ahead);
         ahead.answer(Request::Encode(job).serve(&translator())).unwrap();
         let Some(Request::Search(job)) = ahead.next_request().unwrap() else { panic!("no search") };
         assert!(job.is_lookahead && job.max_tokens == 3);
-        let answered = ahead.answer(Reply::Searched(translator::Searched { tokens: tokens.clone(), score: 0.0 }));
+        let answered = ahead.answer(Reply::Searched(translator::Searched {
+            tokens: tokens.clone(),
+            score: 0.0,
+            states: Vec::new(),
+        }));
         let refused = answered.and_then(|()| drive(&mut ahead, &translator()));
         assert!(matches!(refused, Err(SessionError::InvalidReply(_))), "{tokens:?}");
     }

@@ -116,13 +116,15 @@ pub struct SearchJob<S> {
 }
 
 /// The best hypothesis.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Searched {
+#[derive(Debug, Clone)]
+pub struct Searched<S> {
     /// Its tokens, without the end of the sentence, which stands behind fewer than `max_tokens`; empty if the best is to
     /// say nothing more.
     pub tokens: Vec<u32>,
     /// Its length-normalised natural log-probability.
     pub score: f32,
+    /// Of a lookahead, for each token the state before it: all that precedes it is fed, it is not. Otherwise empty.
+    pub states: Vec<S>,
 }
 
 /// Why a job failed. The session that sent it ends; nobody else is touched.
@@ -157,7 +159,7 @@ pub trait Translator {
     fn decode(&self, jobs: Vec<DecodeJob<Self::State>>) -> Vec<Result<Decoded<Self::State>, TranslatorError>>;
 
     /// Searches how the translation goes on best, for each job.
-    fn search(&self, jobs: Vec<SearchJob<Self::State>>) -> Vec<Result<Searched, TranslatorError>>;
+    fn search(&self, jobs: Vec<SearchJob<Self::State>>) -> Vec<Result<Searched<Self::State>, TranslatorError>>;
 
     /// The state as versioned bytes, for snapshots.
     fn state_to_bytes(&self, state: &Self::State) -> Result<Vec<u8>, TranslatorError>;

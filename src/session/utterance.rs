@@ -8,8 +8,6 @@
 //! is taken back unless the next word may be decided on the same source: feeding it again would give the same answer.
 //! Invariant: only whole words leave, and never one before the policy allows it.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use super::{config::SessionConfig, timeline::Timeline, translator::Allowed};
@@ -31,10 +29,6 @@ pub(crate) struct Utterance {
     pending: Option<u32>,
     /// Pieces of the word that is being decided.
     word: Vec<u32>,
-    /// The pieces that will follow, as a search has found; the decoder is still to be fed with them.
-    plan: VecDeque<u32>,
-    /// The word ends with the plan.
-    plan_is_whole: bool,
     guard: RepetitionGuard,
     /// Encoder steps with which the sentence seemed to be over: more has to be heard before more is said.
     held_steps: usize,
@@ -63,8 +57,6 @@ impl Utterance {
             num_tokens: 0,
             pending: None,
             word: Vec::new(),
-            plan: VecDeque::new(),
-            plan_is_whole: false,
             guard: RepetitionGuard::default(),
             held_steps: 0,
             guessed_steps: 0,
@@ -97,27 +89,23 @@ impl Utterance {
         }
     }
 
-    /// How far to look ahead before the next word is decided; `None` where that is done already, or is not to be.
+    /// How far to look ahead to decide the next word; `None` where that is not to be.
     pub(crate) fn lookahead(&self, config: &SessionConfig) -> Option<usize> {
-        let undecided = self.word.is_empty() && self.plan.is_empty() && !self.source_ended;
+        let undecided = self.word.is_empty() && !self.source_ended;
         (undecided && config.word_beam_size > 1).then_some(config.lookahead_tokens)
     }
 
-    /// Takes the pieces that the next word begins with, or consists of.
-    pub(crate) fn plan_word(&mut self, mut pieces: Vec<u32>, is_whole: bool, config: &SessionConfig) {
-        self.plan_is_whole = is_whole || pieces.len() >= config.max_pieces_per_word;
-        pieces.truncate(config.max_pieces_per_word);
-        self.plan = pieces.into();
+    /// Takes the pieces that the next word begins with or, if it `is_whole`, consists of: then the word.
+    pub(crate) fn accept_pieces(&mut self, pieces: &[u32], is_whole: bool) -> Option<Vec<u32>> {
+        for &piece in pieces {
+            self.push_piece(piece);
+        }
+        if is_whole { self.finish_word() } else { None }
     }
 
     /// The sentence seems to be over, but the speaker may go on: says nothing until more is heard.
     pub(crate) fn hold(&mut self) {
         self.held_steps = self.num_steps;
-    }
-
-    /// The piece to take instead of the decoder's own choice.
-    pub(crate) fn next_planned(&mut self) -> Option<u32> {
-        self.plan.pop_front()
     }
 
     /// How many tokens may still come.
@@ -143,16 +131,15 @@ impl Utterance {
     pub(crate) fn accept_token(&mut self, token: Option<u32>, begins_word: bool, config: &SessionConfig) -> Verdict {
         if let Some(piece) = token.filter(|_| !begins_word) {
             self.push_piece(piece);
-            return Verdict { accept_state: true, word: self.finish_planned() };
+            return Verdict { accept_state: true, word: None };
         }
         let begins = self.word.is_empty();
-        let mut word = self.finish_word();
+        let word = self.finish_word();
         let accept_state = match token {
             Some(piece)
                 if begins || (self.next_action(config) == Action::Write && self.lookahead(config).is_none()) =>
             {
                 self.push_piece(piece);
-                word = word.or_else(|| self.finish_planned());
                 true
             }
             Some(_) => false,
@@ -182,14 +169,6 @@ impl Utterance {
     /// Words decided so far.
     pub(crate) fn num_words(&self) -> usize {
         self.num_words
-    }
-
-    /// The word, if the search has seen its end and all its pieces are decided.
-    fn finish_planned(&mut self) -> Option<Vec<u32>> {
-        if !self.plan.is_empty() || !std::mem::take(&mut self.plan_is_whole) {
-            return None;
-        }
-        self.finish_word()
     }
 
     fn push_piece(&mut self, piece: u32) {

@@ -271,7 +271,7 @@ impl Translator for Fragile {
         self.inner.decode(jobs)
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched, TranslatorError>> {
+    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
         if !jobs.iter().all(|job| job.is_lookahead) {
             self.gate.pass();
         }
