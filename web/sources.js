@@ -25,6 +25,7 @@ export async function openSource(wish, ended) {
   const ready = Promise.all([context.resume(), context.audioWorklet.addModule("pcm-worklet.js")]);
   const input = await openInput(wish, context, ended);
   if ("kind" in input) {
+    ready.catch(() => {}); // It may be broken off by the end of its context.
     await context.close();
     return input;
   }

@@ -66,7 +66,6 @@ test("every end is told apart, as the table of the protocol has it", () => {
     mark: "finished false",
     "opt-in": "finished false",
     "slow-reader": "lost true",
-    "too-fast": "lost true",
     "too-large": "failed false",
     transcription: "finished false",
     undecodable: "failed false",
