@@ -142,18 +142,24 @@ impl<'a> Beam<'a> {
                 alive.push(path.to(token, first + parent as i64));
             }
         }
-        let is_cut_off = is_lookahead && length >= max_tokens;
-        if is_cut_off || (alive.is_empty() && self.finished.is_empty()) {
-            // At the limit the unfinished ones are all there is: the new ones, or, one token too late, those before.
-            let unfinished =
-                if alive.is_empty() { std::mem::take(&mut self.alive) } else { std::mem::take(&mut alive) };
-            let score = |path: &Path| normalised(path.score, path.tokens.len().max(1));
-            self.finished.extend(unfinished.into_iter().map(|path| Path { score: score(&path), ..path }));
+        if is_lookahead && length >= max_tokens {
+            self.finish(std::mem::take(&mut alive));
         }
-        if is_cut_off || (self.finished.len() >= beam_size && !is_lookahead) {
+        if alive.is_empty() && self.finished.is_empty() {
+            // One token past the limit, or nothing may follow: the unfinished ones of the step before are all there is.
+            let unfinished = std::mem::take(&mut self.alive);
+            self.finish(unfinished);
+        }
+        if self.finished.len() >= beam_size && !is_lookahead {
             alive.clear();
         }
         self.alive = alive;
+    }
+
+    /// Counts unfinished hypotheses as finished.
+    fn finish(&mut self, unfinished: Vec<Path>) {
+        let score = |path: &Path| normalised(path.score, path.tokens.len().max(1));
+        self.finished.extend(unfinished.into_iter().map(|path| Path { score: score(&path), ..path }));
     }
 
     /// `history` has the decoders after each step.

@@ -268,6 +268,25 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     }
 }
 
+#[test]
+fn what_ended_at_the_horizon_is_not_rivalled_by_its_own_beginning() {
+    let (_store, model) = build(&config(AttentionKind::Leap));
+    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+    let only = |may: fn(usize) -> bool| {
+        Tensor::from_slice(&std::array::from_fn::<f32, 30, _>(|token| if may(token) { 0.0 } else { f32::NEG_INFINITY }))
+    };
+    let (anything_else, end_alone) = (only(|token| token != 2), only(|token| token == 2));
+    let vocabulary = Vocabulary { end: 2, allowed: &end_alone, allowed_first: &anything_else };
+    let search = |max_tokens| {
+        let task = Task { state: &state[0], begin: 1, beam_size: 1, max_tokens, is_lookahead: true };
+        model.search(&[task], &vocabulary).remove(0)
+    };
+    let (begun, ended) = (search(1), search(2));
+    assert_eq!(begun.tokens, ended.tokens);
+    // The end is less likely than the best token, so that the beginning would have won.
+    assert!(ended.score < begun.score);
+}
+
 /// Guards the file format against innocent renames: names and shapes of the default kinds' parameters.
 #[test]
 fn parameter_names_and_shapes_are_the_golden_ones() {
