@@ -195,6 +195,24 @@ fn evaluates_a_manifest() {
 }
 
 #[test]
+fn what_waited_for_the_last_sample_came_at_the_end() {
+    let scratch = Scratch::new("evaluate-end");
+    let samples: Vec<i16> = std::fs::read(clip("reference.wav")).unwrap()[44..]
+        .chunks_exact(2)
+        .map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]]))
+        .collect();
+    let audio = scratch.file("clip.wav", &wav(&samples[..28_005]));
+    let manifest = format!("id\taudio\tspeaker\tseconds\tenglish\tgerman\none\t{audio}\tslt\t1.75\tHi.\tGuten Tag.\n");
+    let (manifest, out) = (scratch.file("manifest.tsv", manifest.as_bytes()), scratch.path("out"));
+    let bundle = scratch.bundle().to_str().unwrap().to_owned();
+    let run = decalage(&["evaluate", "--manifest", &manifest, "--bundle", &bundle, "--k", "inf", "--out", &out]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let log = std::fs::read(format!("{out}/instances-kinf.log")).unwrap();
+    let instance = decalage::eval::read_instances(&log[..]).unwrap().remove(0);
+    assert_eq!(instance.delays_ms.last(), Some(&instance.source_ms), "{instance:?}");
+}
+
+#[test]
 fn exports_what_it_can_serve() {
     let scratch = Scratch::new("export");
     let (assets, weights) = (scratch.bundle().to_str().unwrap(), scratch.bundle().join("model.safetensors"));

@@ -23,7 +23,7 @@ use crate::cli::open_audio;
 
 /// Samples of 320 ms: what is heard at a time. What comes out does not depend on it.
 const PIECE_SAMPLES: usize = 5120;
-const SAMPLES_PER_MS: f64 = 16.0;
+const SAMPLES_PER_MS: usize = 16;
 
 impl Evaluate {
     /// For each clip, in order, what each policy made of it.
@@ -121,7 +121,9 @@ fn translate_clip(
             prediction_length: words.len(),
             reference: example.german.first().cloned().unwrap_or_default(),
             source: path.display().to_string().into(),
-            source_ms: samples.len() as f64 / SAMPLES_PER_MS,
+            // Whole milliseconds, as the words' times are: a word that waited for the last sample came at the end, not
+            // before it.
+            source_ms: (samples.len() / SAMPLES_PER_MS) as f64,
         },
         references: example.german.clone(),
         transcript: normalize_source(&transcript),
