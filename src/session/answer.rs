@@ -49,22 +49,21 @@ impl<S: Clone> Session<S> {
         allowed: Allowed,
         before: Option<S>,
     ) -> Result<(), SessionError> {
-        let token = decoded.token;
-        let begins_word = token.map(|token| self.begins_word(token)).transpose()?;
+        let begins_word = decoded.token.map(|token| self.begins_word(token)).transpose()?;
         let is_allowed = match begins_word {
             None => allowed.eos,
             Some(true) => allowed.word_start,
             Some(false) => allowed.continuation,
         };
         if !is_allowed {
-            return Err(SessionError::InvalidReply(format!("{token:?} is not among {allowed:?}")));
+            return Err(SessionError::InvalidReply(format!("{:?} is not among {allowed:?}", decoded.token)));
         }
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };
         let index = utterance.num_words();
         let Verdict { accept_state, word } =
-            utterance.accept_token(token, begins_word.unwrap_or(false), &self.core.config);
+            utterance.accept_token(decoded.token, begins_word.unwrap_or(false), &self.core.config);
         let word = word.map(|word| (word, utterance.number, utterance.timeline.word(index)));
         // Without a state to go back to the source has ended, and what is not accepted is the end.
         self.state = if accept_state { Some(decoded.state) } else { before };

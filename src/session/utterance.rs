@@ -120,11 +120,8 @@ impl Utterance {
 
     /// The token to feed, and which may come next.
     pub(crate) fn decode_input(&self, config: &SessionConfig) -> (Option<u32>, Allowed) {
-        let allowed = match self.word.len() {
-            0 => Allowed { continuation: false, ..Allowed::ALL },
-            pieces => Allowed { continuation: pieces < config.max_pieces_per_word, ..Allowed::ALL },
-        };
-        (self.pending, allowed)
+        let continuation = (1..config.max_pieces_per_word).contains(&self.word.len());
+        (self.pending, Allowed { continuation, ..Allowed::ALL })
     }
 
     /// Takes the token that followed [`Utterance::decode_input`], one of the allowed ones.
@@ -133,12 +130,9 @@ impl Utterance {
             self.push_piece(piece);
             return Verdict { accept_state: true, word: None };
         }
-        let begins = self.word.is_empty();
         let word = self.finish_word();
         let accept_state = match token {
-            Some(piece)
-                if begins || (self.next_action(config) == Action::Write && self.lookahead(config).is_none()) =>
-            {
+            Some(piece) if self.next_action(config) == Action::Write && self.lookahead(config).is_none() => {
                 self.push_piece(piece);
                 true
             }

@@ -21,6 +21,7 @@ import soundfile
 from support import RATE_HZ, SAMPLE, speech
 
 ROOT = SAMPLE.parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPEN_URL = os.environ["DECALAGE_OPEN_URL"]
 PROGRAM = os.environ["DECALAGE_PROGRAM"]
 NODE = os.environ["DECALAGE_NODE"]
@@ -54,7 +55,7 @@ INSTEAD = {
 
 def blocks(language):
     """(where, text) of the blocks in a language."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in DOCUMENTS:
         text = path.read_text()
         for match in BLOCK.finditer(text):
             if match[2] == language:
@@ -99,7 +100,7 @@ class Snippets(unittest.TestCase):
 
     def test_every_block_is_of_a_kind_that_is_run(self):
         run = {"sh", "python", "js", "toml", "yaml"} | NOT_RUN
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for path in DOCUMENTS:
             kinds = {match[2] for match in BLOCK.finditer(path.read_text())}
             self.assertLessEqual(kinds, run, path)
 
