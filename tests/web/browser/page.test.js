@@ -200,6 +200,78 @@ test("a file is played and translated in step", async () => {
   await close();
 });
 
+test("a dropped file is translated without another click", async () => {
+  const { page, close } = await open();
+  await page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], "talk.opus", { type: "audio/ogg" }));
+    // Sound begins only after a gesture; a real drop is one, this event is not.
+    document.addEventListener("click", () => dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true })), { once: true });
+  }, readFileSync(new URL(`../${SAMPLE}`, WEB)).toString("base64"));
+  await page.click("h1");
+  await wordCount(page, 4);
+  assert.equal(await page.textContent("#file-name"), "talk.opus");
+  assert.ok(await page.isChecked("input[value=file]"));
+  await status(page, "Finished");
+  await close();
+});
+
+test("a tab's sound is translated until the tab is no longer shared", async () => {
+  const { page, close } = await open();
+  // A browser without a screen has no tab to share: the microphone's sound with a picture stands for one.
+  await page.evaluate(() => {
+    const picture = document.createElement("canvas");
+    picture.getContext("2d");
+    let shared = [];
+    navigator.mediaDevices.getDisplayMedia = async ({ video, audio }) => {
+      const sound = await navigator.mediaDevices.getUserMedia({ audio });
+      shared = [...picture.captureStream().getVideoTracks(), ...(window.silent ? [] : sound.getAudioTracks())];
+      return new MediaStream(video ? shared : []);
+    };
+    window.stopSharing = () => shared.forEach((track) => (track.stop(), track.dispatchEvent(new Event("ended"))));
+    window.live = () => shared.filter(({ readyState }) => readyState === "live").length;
+  });
+  await page.check("input[value=tab]", { force: true });
+  await page.click("#start");
+  await wordCount(page, 4);
+  await page.evaluate(() => window.stopSharing());
+  await status(page, "Finished");
+  await page.evaluate(() => (window.silent = true));
+  await page.click("#start");
+  await page.waitForFunction(() => document.querySelector("#notice").textContent.includes("The shared tab has no sound"));
+  assert.equal(await page.evaluate(() => window.live()), 0, "the picture is not held either");
+  await close();
+});
+
+test("the microphone that was chosen is used, and the screen stays on meanwhile", async () => {
+  const { page, close } = await open();
+  await page.evaluate(() => {
+    const { getUserMedia } = navigator.mediaDevices;
+    navigator.mediaDevices.getUserMedia = (wanted) => {
+      window.wanted = wanted;
+      return getUserMedia.call(navigator.mediaDevices, wanted);
+    };
+    window.locks = 0;
+    const release = async () => void window.locks--;
+    Object.defineProperty(navigator, "wakeLock", { value: { request: async () => (window.locks++, { release }) } });
+  });
+  await page.waitForFunction(() => document.querySelectorAll("#device option").length > 1);
+  // The others have another name in every page of a private window.
+  const chosen = "default";
+  await page.selectOption("#device", chosen);
+  await page.click("#start");
+  await wordCount(page, 1);
+  assert.deepEqual(await page.evaluate(() => window.wanted.audio.deviceId), { exact: chosen });
+  assert.equal(await page.evaluate(() => window.locks), 1);
+  await page.click("#start");
+  await status(page, "Finished");
+  assert.equal(await page.evaluate(() => window.locks), 0);
+  await page.reload();
+  await page.waitForFunction((chosen) => document.querySelector("#device").value === chosen, chosen);
+  await close();
+});
+
 test("the overlay shows captions and nothing else, on a transparent page", async () => {
   const { page, close } = await open("/overlay.html?lines=2&size=40&colour=ffcc00");
   await page.waitForFunction(() => document.querySelector("#lines").textContent.length > 10, null, { timeout: PATIENCE_MS });
@@ -211,6 +283,11 @@ test("the overlay shows captions and nothing else, on a transparent page", async
   assert.deepEqual(style, { page: "rgba(0, 0, 0, 0)", colour: "rgb(255, 204, 0)", size: "40px" });
   assert.ok((await page.locator("#window").boundingBox()).height <= 2 * 1.3 * 40 + 1);
   await close();
+  // With somebody who has to do something: share a tab.
+  const other = await open("/overlay.html?source=tab");
+  assert.ok(await other.page.isVisible("#start"));
+  assert.deepEqual(await axe(other.page), []);
+  await other.close();
 });
 
 test("every failure is said in plain words", async (t) => {
