@@ -26,7 +26,6 @@ use tokio::sync::watch;
 const SAMPLE: &str = "models/en-de-small/sample.opus";
 /// How often the engine's health is looked at.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
-
 /// For a worker to notice that its last stream is gone.
 const LAST_STEP: Duration = Duration::from_secs(5);
 
@@ -112,8 +111,8 @@ impl Serve {
         let tls = server.tls.as_ref().map(tls::load).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shutdown = Shutdown::new();
-        let (healthy, ready) = (watch_health(engine.clone()), watch::channel(true).1);
-        let admin = Admin { metrics: metrics.clone(), healthy, ready, shutdown: shutdown.clone() };
+        let healthy = watch_health(engine.clone());
+        let admin = Admin { metrics: metrics.clone(), healthy, shutdown: shutdown.clone() };
         let app = App::new(engine.clone(), model, config.clone(), metrics.clone(), shutdown.clone());
         let options = Options {
             max_connections: server.max_connections,

@@ -23,8 +23,6 @@ pub struct Admin {
     pub metrics: Metrics,
     /// False where the process should be started anew: the model keeps failing.
     pub healthy: watch::Receiver<bool>,
-    /// True once the model is loaded and streams are taken.
-    pub ready: watch::Receiver<bool>,
     /// Whether the server stops.
     pub shutdown: Shutdown,
 }
@@ -59,15 +57,15 @@ pub(super) async fn health(State(admin): State<Admin>) -> impl IntoResponse {
 /// Whether it should be sent clients
 #[utoipa::path(get, path = "/ready", security(()), responses(
     (status = 200, description = "`ready`", body = Status),
-    (status = 503, description = "`not ready`, or `draining`: the server stops", body = Status),
+    (status = 503, description = "`failing`, or `draining`: the server stops", body = Status),
 ))]
 pub(super) async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if admin.shutdown.has_begun() {
         return status(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
-    match *admin.ready.borrow() {
+    match *admin.healthy.borrow() {
         true => status(StatusCode::OK, "ready"),
-        false => status(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        false => status(StatusCode::SERVICE_UNAVAILABLE, "failing"),
     }
 }
 
@@ -112,18 +110,17 @@ mod tests {
     #[tokio::test]
     async fn health_and_readiness_follow_what_is_reported() {
         let (failing, healthy) = watch::channel(true);
-        let (load, ready) = watch::channel(false);
         let shutdown = Shutdown::new();
         let metrics = Metrics::new();
-        let admin = Admin { metrics, healthy, ready, shutdown: shutdown.clone() };
+        let admin = Admin { metrics, healthy, shutdown: shutdown.clone() };
         let router = routes(admin);
 
         assert_eq!(ask(&router, "/health").await, (200, r#"{"status":"ok"}"#.to_owned()));
-        assert_eq!(ask(&router, "/ready").await, (503, r#"{"status":"not ready"}"#.to_owned()));
-        load.send(true).unwrap();
         assert_eq!(ask(&router, "/ready").await, (200, r#"{"status":"ready"}"#.to_owned()));
         failing.send(false).unwrap();
-        assert_eq!(ask(&router, "/health").await.0, 503);
+        for path in ["/health", "/ready"] {
+            assert_eq!(ask(&router, path).await, (503, r#"{"status":"failing"}"#.to_owned()));
+        }
         shutdown.begin();
         assert_eq!(ask(&router, "/ready").await, (503, r#"{"status":"draining"}"#.to_owned()));
     }

@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server with one model, `scripted`, and one key, [`KEY`].
 pub(super) fn server() -> Router {
     let app = app();
-    let (healthy, ready) = (watch::channel(true).1, watch::channel(true).1);
-    let admin = Admin { metrics: app.metrics().clone(), healthy, ready, shutdown: app.shutdown().clone() };
+    let healthy = watch::channel(true).1;
+    let admin = Admin { metrics: app.metrics().clone(), healthy, shutdown: app.shutdown().clone() };
     router(app, admin)
 }
 

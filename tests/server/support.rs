@@ -94,8 +94,8 @@ pub(crate) async fn start(config: Config) -> Server {
         target_language: "de".to_owned(),
         loaded_at: 0,
     };
-    let (healthy, ready) = (watch::channel(true).1, watch::channel(true).1);
-    let admin = Admin { metrics: metrics.clone(), healthy, ready, shutdown: shutdown.clone() };
+    let healthy = watch::channel(true).1;
+    let admin = Admin { metrics: metrics.clone(), healthy, shutdown: shutdown.clone() };
     let options = Options {
         max_connections: config.server.max_connections,
         max_connections_per_ip: config.server.max_connections_per_ip,
