@@ -4,39 +4,22 @@
 //! Invariant: counts are summed over the corpus before anything is divided; the score is no mean over segments.
 
 use std::collections::HashMap;
+use std::iter::Sum;
 
-use serde::Serialize;
-
-use super::{EvalError, pair, tokenize::tokenize_13a};
+use super::{Estimate, EvalError, pair, tokenize::tokenize_13a};
 
 const MAX_ORDER: usize = 4;
 
-/// A corpus score and what it is made of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Bleu {
-    /// 0 to 100.
-    pub score: f64,
-    /// In percent, of n-grams of 1 to 4 words, smoothed.
-    pub precisions: [f64; MAX_ORDER],
-    /// 1, or less if the hypotheses are shorter than the references.
-    pub brevity_penalty: f64,
-    /// Words in all hypotheses.
-    pub hypothesis_words: usize,
-    /// Words in the references that come closest in length, the shorter of two.
-    pub reference_words: usize,
-}
-
-/// Scores a corpus. Each segment has one or more references; a missing one is simply left out of its list. The score
+/// Scores a corpus from 0 to 100. Each segment has one or more references; a missing one is simply left out of its list. The score
 /// is 0 for an empty corpus, for one without a single common word, and for one without any sentence of four words.
 ///
 /// # Errors
 /// If the numbers of segments differ or a segment has no reference.
-pub fn bleu<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[Vec<R>]) -> Result<Bleu, EvalError> {
-    let mut counts = Counts::default();
-    for (hypothesis, references) in pair(hypotheses, references)? {
-        counts.add_segment(&tokenize_13a(hypothesis), references.map(tokenize_13a).collect());
-    }
-    Ok(counts.score())
+pub fn bleu<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[Vec<R>]) -> Result<Estimate, EvalError> {
+    let segments: Vec<Counts> = pair(hypotheses, references)?
+        .map(|(hypothesis, references)| Counts::of(&tokenize_13a(hypothesis), references.map(tokenize_13a).collect()))
+        .collect();
+    Ok(Estimate::of(&segments, Counts::score))
 }
 
 #[derive(Default)]
@@ -44,16 +27,34 @@ struct Counts {
     matches: [usize; MAX_ORDER],
     totals: [usize; MAX_ORDER],
     hypothesis_words: usize,
+    /// Words in the references that come closest in length, the shorter of two.
     reference_words: usize,
 }
 
+impl<'a> Sum<&'a Counts> for Counts {
+    fn sum<I: Iterator<Item = &'a Counts>>(segments: I) -> Self {
+        segments.fold(Self::default(), |mut sum, segment| {
+            for order in 0..MAX_ORDER {
+                sum.matches[order] += segment.matches[order];
+                sum.totals[order] += segment.totals[order];
+            }
+            sum.hypothesis_words += segment.hypothesis_words;
+            sum.reference_words += segment.reference_words;
+            sum
+        })
+    }
+}
+
 impl Counts {
-    fn add_segment(&mut self, hypothesis: &str, references: Vec<String>) {
+    fn of(hypothesis: &str, references: Vec<String>) -> Self {
         let hypothesis: Vec<&str> = hypothesis.split_whitespace().collect();
         let references: Vec<Vec<&str>> = references.iter().map(|line| line.split_whitespace().collect()).collect();
         let lengths = references.iter().map(Vec::len);
-        self.hypothesis_words += hypothesis.len();
-        self.reference_words += lengths.min_by_key(|&len| (len.abs_diff(hypothesis.len()), len)).unwrap_or(0);
+        let mut counts = Self {
+            hypothesis_words: hypothesis.len(),
+            reference_words: lengths.min_by_key(|&len| (len.abs_diff(hypothesis.len()), len)).unwrap_or(0),
+            ..Self::default()
+        };
         for order in 1..=MAX_ORDER {
             // An n-gram may match as often as the reference that has it most often.
             let mut allowed: HashMap<&[&str], usize> = HashMap::new();
@@ -64,13 +65,14 @@ impl Counts {
                 }
             }
             for (ngram, count) in count_ngrams(&hypothesis, order) {
-                self.totals[order - 1] += count;
-                self.matches[order - 1] += count.min(allowed.get(ngram).copied().unwrap_or(0));
+                counts.totals[order - 1] += count;
+                counts.matches[order - 1] += count.min(allowed.get(ngram).copied().unwrap_or(0));
             }
         }
+        counts
     }
 
-    fn score(&self) -> Bleu {
+    fn score(&self) -> f64 {
         let lengths_ratio = self.reference_words as f64 / self.hypothesis_words as f64;
         let brevity_penalty = match self.hypothesis_words {
             0 if self.reference_words > 0 => 0.0,
@@ -93,13 +95,7 @@ impl Counts {
             }
         }
         let mean_log = precisions.iter().map(|precision| precision.ln()).sum::<f64>() / MAX_ORDER as f64;
-        Bleu {
-            score: brevity_penalty * mean_log.exp(),
-            precisions,
-            brevity_penalty,
-            hypothesis_words: self.hypothesis_words,
-            reference_words: self.reference_words,
-        }
+        brevity_penalty * mean_log.exp()
     }
 }
 

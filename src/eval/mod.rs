@@ -5,18 +5,20 @@
 
 mod bleu;
 mod chrf;
+mod estimate;
 mod instance;
 mod latency;
 mod report;
 mod tokenize;
 mod wer;
 
-pub use bleu::{Bleu, bleu};
+pub use bleu::bleu;
 pub use chrf::chrf;
+pub use estimate::Estimate;
 pub use instance::{Instance, read_instances, write_instances};
 pub use latency::{Clock, Latency, latency, mean_latency};
 pub use report::{Clip, Scores, table};
-pub use wer::{WordErrors, wer};
+pub use wer::wer;
 
 use thiserror::Error;
 

@@ -30,10 +30,16 @@ pub struct Scores {
     pub k: Option<usize>,
     /// 0 to 100, all references.
     pub bleu: f64,
+    /// See [`super::Estimate::interval`].
+    pub bleu_interval: [f64; 2],
     /// 0 to 100, all references.
     pub chrf: f64,
+    /// See [`super::Estimate::interval`].
+    pub chrf_interval: [f64; 2],
     /// Word error rate of the transcript, in percent; insertions may bring it above 100. `None` without source text.
     pub wer: Option<f64>,
+    /// See [`super::Estimate::interval`].
+    pub wer_interval: Option<[f64; 2]>,
     /// Average lagging.
     pub al_ms: Option<f64>,
     /// Length-adaptive average lagging.
@@ -69,7 +75,9 @@ impl Scores {
         let references: Vec<Vec<String>> = clips.iter().map(|clip| clip.references.clone()).collect();
         let transcripts: Vec<&str> = clips.iter().map(|clip| clip.transcript.as_str()).collect();
         let sources: Vec<&str> = clips.iter().map(|clip| clip.source.as_str()).collect();
-        let heard = wer(&transcripts, &sources)?;
+        let (bleu, chrf) = (bleu(&hypotheses, &references)?, chrf(&hypotheses, &references)?);
+        let has_source = sources.iter().any(|source| !source.is_empty());
+        let wer = has_source.then(|| wer(&transcripts, &sources)).transpose()?;
         let source = mean_latency(&instances, Clock::Source);
         let wall = mean_latency(&instances, Clock::Wall);
         let ms = |latency: Option<Latency>, value: fn(&Latency) -> f64| latency.as_ref().map(value);
@@ -77,9 +85,12 @@ impl Scores {
         let compute: Duration = clips.iter().map(|clip| clip.compute).sum();
         Ok(Self {
             k,
-            bleu: bleu(&hypotheses, &references)?.score,
-            chrf: chrf(&hypotheses, &references)?,
-            wer: (heard.reference_words > 0).then(|| 100.0 * heard.rate()),
+            bleu: bleu.score,
+            bleu_interval: bleu.interval,
+            chrf: chrf.score,
+            chrf_interval: chrf.interval,
+            wer: wer.map(|wer| wer.score),
+            wer_interval: wer.map(|wer| wer.interval),
             al_ms: ms(source, |l| l.al_ms),
             laal_ms: ms(source, |l| l.laal_ms),
             dal_ms: ms(source, |l| l.dal_ms),
@@ -97,15 +108,23 @@ impl Scores {
 
 /// Scores as text, a row for each policy.
 pub fn table(rows: &[Scores]) -> String {
-    let header = ["k", "BLEU", "chrF", "WER", "AL", "LAAL", "DAL", "AP", "AL-CA", "LAAL-CA", "DAL-CA", "AP-CA", "RTF"];
+    let header = [
+        "k", "BLEU", "±", "chrF", "±", "WER", "±", "AL", "LAAL", "DAL", "AP", "AL-CA", "LAAL-CA", "DAL-CA", "AP-CA",
+        "RTF",
+    ];
+    // Half of the interval's width, as it is usually given.
+    let half = |[low, high]: [f64; 2]| (high - low) / 2.0;
     let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
     let mut lines = vec![header.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
         [
             row.k.map_or("inf".to_owned(), |k| k.to_string()),
             number(Some(row.bleu), 2),
+            number(Some(half(row.bleu_interval)), 1),
             number(Some(row.chrf), 2),
+            number(Some(half(row.chrf_interval)), 1),
             number(row.wer, 2),
+            number(row.wer_interval.map(half), 1),
             number(row.al_ms, 0),
             number(row.laal_ms, 0),
             number(row.dal_ms, 0),
@@ -153,7 +172,9 @@ mod tests {
             "ap",
             "ap_ca",
             "bleu",
+            "bleu_interval",
             "chrf",
+            "chrf_interval",
             "clips",
             "dal_ca_ms",
             "dal_ms",
@@ -163,6 +184,7 @@ mod tests {
             "rtf",
             "seconds",
             "wer",
+            "wer_interval",
         ];
         assert_eq!(keys, expected);
         assert_eq!(json["k"], 3);
@@ -179,7 +201,7 @@ mod tests {
         let table = table(&[scores]);
         assert_eq!(table.lines().count(), 2);
         let cells: Vec<&str> = table.lines().last().unwrap().split_whitespace().collect();
-        assert_eq!(cells[..5], ["inf", "0.00", "0.00", "25.00", "-"]);
+        assert_eq!(cells[..8], ["inf", "0.00", "0.0", "0.00", "0.0", "25.00", "0.0", "-"]);
     }
 
     #[test]

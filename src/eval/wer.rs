@@ -2,46 +2,53 @@
 //!
 //! Invariant: words are compared as they are; whoever wants case and punctuation ignored normalises both sides first.
 
-use serde::Serialize;
+use std::iter::Sum;
 
-use super::EvalError;
+use super::{Estimate, EvalError};
 
-/// Errors of a corpus.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct WordErrors {
-    /// Fewest substitutions, deletions and insertions that turn the hypotheses into the references.
-    pub errors: usize,
-    /// Words in the references.
-    pub reference_words: usize,
+/// Errors in a hundred reference words; words are separated by white space. 0 is perfect, and insertions may bring it
+/// above 100. Without reference words it is 0 if there are no errors either, and infinite otherwise.
+///
+/// # Errors
+/// If the numbers of segments differ.
+pub fn wer<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[R]) -> Result<Estimate, EvalError> {
+    if hypotheses.len() != references.len() {
+        return Err(EvalError::Count { hypotheses: hypotheses.len(), references: references.len() });
+    }
+    let pairs = hypotheses.iter().zip(references);
+    let segments: Vec<_> = pairs.map(|(heard, said)| WordErrors::of(heard.as_ref(), said.as_ref())).collect();
+    Ok(Estimate::of(&segments, WordErrors::percent))
+}
+
+#[derive(Default)]
+struct WordErrors {
+    /// Fewest substitutions, deletions and insertions that turn the hypothesis into the reference.
+    errors: usize,
+    reference_words: usize,
 }
 
 impl WordErrors {
-    /// Errors a reference word: 0 is perfect, and insertions may bring it above 1. Without reference words it is 0 if
-    /// there are no errors either, and infinite otherwise.
-    pub fn rate(&self) -> f64 {
+    fn of(hypothesis: &str, reference: &str) -> Self {
+        let hypothesis: Vec<&str> = hypothesis.split_whitespace().collect();
+        let reference: Vec<&str> = reference.split_whitespace().collect();
+        Self { errors: levenshtein(&hypothesis, &reference), reference_words: reference.len() }
+    }
+
+    fn percent(&self) -> f64 {
         match self.errors {
             0 => 0.0,
-            errors => errors as f64 / self.reference_words as f64,
+            errors => 100.0 * errors as f64 / self.reference_words as f64,
         }
     }
 }
 
-/// Counts the word errors of a corpus; words are separated by white space.
-///
-/// # Errors
-/// If the numbers of segments differ.
-pub fn wer<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[R]) -> Result<WordErrors, EvalError> {
-    if hypotheses.len() != references.len() {
-        return Err(EvalError::Count { hypotheses: hypotheses.len(), references: references.len() });
+impl<'a> Sum<&'a WordErrors> for WordErrors {
+    fn sum<I: Iterator<Item = &'a WordErrors>>(segments: I) -> Self {
+        segments.fold(Self::default(), |sum, segment| Self {
+            errors: sum.errors + segment.errors,
+            reference_words: sum.reference_words + segment.reference_words,
+        })
     }
-    let mut total = WordErrors::default();
-    for (hypothesis, reference) in hypotheses.iter().zip(references) {
-        let hypothesis: Vec<&str> = hypothesis.as_ref().split_whitespace().collect();
-        let reference: Vec<&str> = reference.as_ref().split_whitespace().collect();
-        total.errors += levenshtein(&hypothesis, &reference);
-        total.reference_words += reference.len();
-    }
-    Ok(total)
 }
 
 /// Edit distance, one row of the table at a time.
@@ -63,7 +70,7 @@ mod tests {
     use super::*;
 
     fn errors(hypothesis: &str, reference: &str) -> usize {
-        wer(&[hypothesis], &[reference]).unwrap().errors
+        WordErrors::of(hypothesis, reference).errors
     }
 
     #[test]
@@ -79,11 +86,9 @@ mod tests {
 
     #[test]
     fn the_rate_is_of_the_whole_corpus() {
-        let total = wer(&["a b c", "x"], &["a b d", ""]).unwrap();
-        assert_eq!(total, WordErrors { errors: 2, reference_words: 3 });
-        assert_eq!(total.rate(), 2.0 / 3.0);
-        assert_eq!(WordErrors::default().rate(), 0.0);
-        assert_eq!(wer(&["a"], &[""]).unwrap().rate(), f64::INFINITY);
+        assert_eq!(wer(&["a b c", "x"], &["a b d", ""]).unwrap().score, 200.0 / 3.0);
+        assert_eq!(wer::<&str, &str>(&[], &[]).unwrap().score, 0.0);
+        assert_eq!(wer(&["a"], &[""]).unwrap().score, f64::INFINITY);
         assert!(matches!(wer::<&str, &str>(&["a"], &[]), Err(EvalError::Count { .. })));
     }
 }
