@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Scores a bundle on every test set: a table on stdout; scores, plots and SimulEval logs in OUT, one folder a set.
+# Scores a bundle on every test set: a table and twenty examples on stdout; scores, plots and SimulEval logs in OUT, one folder a set.
 #
 # usage: scripts/evaluate.sh EVAL OUT [BUNDLE]       EVAL: the folder of test-*.tsv that scripts/corpus/real.py makes
 set -euo pipefail
@@ -12,5 +12,5 @@ for manifest in "$eval"/test-*.tsv; do
     echo "== $set"
     mkdir -p "$out/$set"
     "${CARGO_TARGET_DIR:-target}/release/decalage" evaluate --manifest "$manifest" --bundle "$bundle" \
-        --k "${K:-1,3,5,7,inf}" --json "$out/$set/scores.json" --out "$out/$set"
+        --k "${K:-1,3,5,7,inf}" --examples 20 --json "$out/$set/scores.json" --out "$out/$set"
 done

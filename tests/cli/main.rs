@@ -171,13 +171,18 @@ fn evaluates_a_manifest() {
         "1,inf",
         "--beam",
         "2",
+        "--examples",
+        "1",
         "--json",
         &json,
         "--out",
         &out,
     ]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(run.stdout.lines().count(), 3, "{}", run.stdout);
+    // The table, an empty line, and of one example its name, what was said, heard and hoped for, and both policies'.
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 3 + 1 + 1 + 3 + 2, "{}", run.stdout);
+    assert_eq!(lines[5], "  said       Good morning, how are you?");
     let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let (first, offline) = (&report["results"][0], &report["results"][1]);
     assert_eq!((&first["k"], &offline["k"]), (&1.into(), &Value::Null));

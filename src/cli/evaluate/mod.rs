@@ -13,7 +13,9 @@ use decalage::bundle::Bundle;
 use decalage::eval::{Clip, Instance, Scores, table, write_instances};
 use decalage::plot::{Axes, Curve, draw};
 use decalage::policy::MAX_BEAM_SIZE;
-use decalage::train::read_manifest;
+use decalage::train::{Example, read_manifest};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::json;
 
 /// Measure translation quality and latency on a manifest of clips
@@ -40,10 +42,16 @@ pub(crate) struct Evaluate {
     /// Take only so many clips, the first ones
     #[arg(long)]
     limit: Option<usize>,
+    /// Print so many clips and what was made of them, drawn at random, the same ones each time
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    examples: usize,
     /// Clips at a time, each on one thread with a model of its own
     #[arg(long, default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
     threads: usize,
 }
+
+/// Of the examples that are shown.
+const SEED: u64 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lag(Option<usize>);
@@ -78,7 +86,7 @@ impl Evaluate {
                 write_log(folder, lag, &instances)?;
             }
         }
-        write!(io::stdout(), "{}", table(&results))?;
+        write!(io::stdout(), "{}{}", table(&results), self.shown(&examples, &clips))?;
         if let Some(folder) = &self.out {
             plot(&results, &folder.join("quality-latency.png"))?;
         }
@@ -93,6 +101,27 @@ impl Evaluate {
             fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
         }
         Ok(())
+    }
+
+    /// Clips that nobody has picked.
+    fn shown(&self, examples: &[Example], clips: &[Vec<Clip>]) -> String {
+        let count = self.examples.min(examples.len());
+        let mut shown = String::new();
+        for index in rand::seq::index::sample(&mut StdRng::seed_from_u64(SEED), examples.len(), count) {
+            let (Example { id, english, german, .. }, policies) = (&examples[index], &clips[index]);
+            let heard = policies.first().map_or("", |clip| &clip.transcript);
+            let lines = [
+                ("said", english.as_str()),
+                ("heard", heard),
+                ("reference", german.first().map_or("", String::as_str)),
+            ];
+            let said = self.k.iter().zip(policies);
+            let said = said.map(|(lag, clip)| (format!("k = {}", lag.name()), clip.instance.prediction.as_str()));
+            let lines = lines.map(|(what, text)| (what.to_owned(), text)).into_iter().chain(said);
+            shown += &format!("\n{id}\n");
+            shown.extend(lines.map(|(what, text)| format!("  {what:<10} {text}\n")));
+        }
+        shown
     }
 }
 
