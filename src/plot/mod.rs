@@ -34,6 +34,9 @@ pub struct Curve {
     pub colour: usize,
 }
 
+/// Share of the plot, in width and height, that a legend may need.
+const LEGEND: (f64, f64) = (0.3, 0.25);
+
 /// What the axes are.
 #[derive(Debug, Clone)]
 pub struct Axes<'a> {
@@ -69,6 +72,7 @@ fn try_draw(curves: &[Curve], axes: &Axes<'_>, path: &Path) -> Result<(), Box<dy
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let room = |top: f64| if top > 0.0 { top * 1.05 } else { 1.0 };
     let (right, top) = points().fold((0.0, 0.0), |(x, y): (f64, f64), p| (x.max(p.0), y.max(p.1)));
+    let (right, top) = (room(right), room(top).min(axes.max_y));
     let root = BitMapBackend::new(path, SIZE_PX).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -76,7 +80,7 @@ fn try_draw(curves: &[Curve], axes: &Axes<'_>, path: &Path) -> Result<(), Box<dy
         .caption(axes.title, (FONT, 20))
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..room(right), 0.0..room(top).min(axes.max_y))?;
+        .build_cartesian_2d(0.0..right, 0.0..top)?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
@@ -84,6 +88,8 @@ fn try_draw(curves: &[Curve], axes: &Axes<'_>, path: &Path) -> Result<(), Box<dy
         .axis_desc_style((FONT, 16))
         .x_desc(axes.x)
         .y_desc(axes.y)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .draw()?;
     for curve in curves {
         let colour = COLOURS[curve.colour % COLOURS.len()];
@@ -100,6 +106,7 @@ fn try_draw(curves: &[Curve], axes: &Axes<'_>, path: &Path) -> Result<(), Box<dy
     }
     chart
         .configure_series_labels()
+        .position(free_corner(points().map(|(x, y)| (x / right, y / top))))
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .label_font((FONT, 14))
@@ -108,9 +115,46 @@ fn try_draw(curves: &[Curve], axes: &Axes<'_>, path: &Path) -> Result<(), Box<dy
     Ok(())
 }
 
+/// Without digits that say nothing.
+fn tick(value: &f64) -> String {
+    format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Where a legend hides the fewest of `points`, which lie within the unit square.
+fn free_corner(points: impl Iterator<Item = (f64, f64)>) -> SeriesLabelPosition {
+    let corners = [
+        (SeriesLabelPosition::UpperRight, true, true),
+        (SeriesLabelPosition::LowerRight, true, false),
+        (SeriesLabelPosition::UpperLeft, false, true),
+        (SeriesLabelPosition::LowerLeft, false, false),
+    ];
+    let points: Vec<_> = points.collect();
+    let hides = |right: bool, upper: bool, &&(x, y): &&(f64, f64)| {
+        (if right { 1.0 - x } else { x }) < LEGEND.0 && (if upper { 1.0 - y } else { y }) < LEGEND.1
+    };
+    let hidden = |right, upper| points.iter().filter(|point| hides(right, upper, point)).count();
+    let least = corners.into_iter().min_by_key(|&(_, right, upper)| hidden(right, upper));
+    least.map_or(SeriesLabelPosition::UpperRight, |(corner, ..)| corner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_legend_keeps_out_of_the_way() {
+        let corner = |points: &[(f64, f64)]| free_corner(points.iter().copied());
+        assert!(matches!(corner(&[]), SeriesLabelPosition::UpperRight));
+        let rising = [(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)];
+        assert!(matches!(corner(&rising), SeriesLabelPosition::LowerRight));
+        let falling = [(0.1, 0.9), (0.5, 0.3), (0.9, 0.1)];
+        assert!(matches!(corner(&falling), SeriesLabelPosition::UpperRight));
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!([0.0, 10.0, 2000.0, 0.5, 0.1 + 0.2].map(|value| tick(&value)), ["0", "10", "2000", "0.5", "0.3"]);
+    }
 
     #[test]
     fn text_and_curves_leave_marks() {
