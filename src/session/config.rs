@@ -32,6 +32,10 @@ pub struct SessionConfig {
     pub max_tokens_per_step: f32,
     /// Pieces after which a word must end.
     pub max_pieces_per_word: usize,
+    /// Letters of the transcript that must have been heard for each word of the translation: where a detector takes noise
+    /// for speech, nothing is heard, and a decoder on its own would invent sentences. English has 4 or 5 letters for each
+    /// word of its German, and of a voice that it hardly understands the CTC head still hears most. 0 does not ask.
+    pub letters_per_word: usize,
     /// Hypotheses of the search that decides a word under wait-k; 1 takes the best piece each time. A beam that looks some
     /// pieces ahead and commits the first word is worth up to 3 BLEU at the same lag (Zheng et al. 2019, arXiv
     /// 1909.05903, speculative beam search).
@@ -55,6 +59,7 @@ impl Default for SessionConfig {
             max_tokens_base: 8,
             max_tokens_per_step: 0.5,
             max_pieces_per_word: 16,
+            letters_per_word: 2,
             word_beam_size: 2,
             lookahead_tokens: 3,
             tail_beam_size: 5,
@@ -67,6 +72,12 @@ impl SessionConfig {
     /// Longest translation of an utterance of this many encoder steps, in tokens.
     pub(crate) fn max_tokens(&self, num_steps: usize) -> usize {
         self.max_tokens_base + (num_steps as f32 * self.max_tokens_per_step) as usize
+    }
+
+    /// Longest translation of an utterance of which this many letters were heard, in words.
+    pub(crate) fn max_words(&self, num_letters: usize) -> usize {
+        // Rounded up: "I" is a word.
+        if self.letters_per_word == 0 { usize::MAX } else { num_letters.div_ceil(self.letters_per_word) }
     }
 
     fn validate(&self) -> Result<(), SessionError> {

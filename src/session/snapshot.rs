@@ -20,7 +20,7 @@ use super::{
 
 const MAGIC: &[u8; 4] = b"DCSN";
 /// Counts up whenever a field of anything inside changes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
 /// Larger than any session, smaller than what could hurt.
@@ -138,4 +138,105 @@ fn checked_body(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
         return Err(SnapshotError::Damaged("its digest is another".into()));
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::session::tests::*;
+    use crate::session::{drive, scripted::scripted_assets};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn resuming_is_like_never_stopping(policy in policies(), chunk in 160_usize..30_000) {
+            let whole = run(session(policy), dialogue(), &[dialogue().len()]);
+            let (translator, mut resumed, mut said) = (translator(), session(policy), Vec::new());
+            for chunk in dialogue().chunks(chunk) {
+                resumed.accept_waveform(chunk).unwrap();
+                drive(&mut resumed, &translator).unwrap();
+                said.extend(events(&mut resumed));
+                let bytes = resumed.to_bytes(&translator).unwrap();
+                resumed = Session::from_bytes(&bytes, assets(), &translator).unwrap();
+            }
+            resumed.input_finished();
+            drive(&mut resumed, &translator).unwrap();
+            said.extend(events(&mut resumed));
+            prop_assert_eq!(said, whole);
+        }
+
+        #[test]
+        fn garbage_is_no_snapshot(bytes in prop::collection::vec(any::<u8>(), 0..200), known in any::<bool>()) {
+            let header = [MAGIC.as_slice(), &[VERSION]].concat();
+            let bytes = [if known { header.as_slice() } else { b"" }, &bytes].concat();
+            prop_assert!(Session::from_bytes(&bytes, assets(), &translator()).is_err());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The digest keeps damage out; this is about what the parts behind it do with nonsense.
+        #[test]
+        fn forged_snapshots_never_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+            let bytes = BYTES.get_or_init(|| {
+                let mut session = wait_k(1);
+                session.accept_waveform(&dialogue()[8_000..40_000]).unwrap();
+                drive(&mut session, &translator()).unwrap();
+                events(&mut session);
+                session.to_bytes(&translator()).unwrap()
+            });
+            let mut bytes = bytes.clone();
+            for (index, value) in edits {
+                // Counters are in front and at the end, frames and samples between.
+                let from_start = index.index(1400);
+                let position = if from_start < 700 { 37 + from_start } else { bytes.len() - 1 - (from_start - 700) };
+                bytes[position] = value;
+            }
+            let digest = Sha256::digest(&bytes[37..]);
+            bytes[5..37].copy_from_slice(&digest);
+            if let Ok(mut session) = Session::from_bytes(&bytes, assets(), &translator()) {
+                let _ = session.accept_waveform(&dialogue()[40_000..48_000]);
+                session.input_finished();
+                let _ = drive(&mut session, &translator());
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_and_foreign_snapshots_are_refused() {
+        let (translator, mut session) = (translator(), wait_k(2));
+        session.accept_waveform(&dialogue()[..40_000]).unwrap();
+        drive(&mut session, &translator).unwrap();
+        let waiting = session.to_bytes(&translator);
+        assert!(matches!(waiting, Err(SnapshotError::EventsPending(1..))), "{waiting:?}");
+        events(&mut session);
+        let bytes = session.to_bytes(&translator).unwrap();
+        let read = |bytes: &[u8]| Session::from_bytes(bytes, assets(), &translator).err();
+        assert_eq!(read(&bytes), None);
+        for length in [0, 4, 36, 37, 1000, bytes.len() - 1] {
+            assert!(matches!(read(&bytes[..length]), Some(SnapshotError::Damaged(_))), "{length} bytes");
+        }
+        for position in (0..bytes.len()).step_by(997) {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 4;
+            assert!(
+                matches!(read(&flipped), Some(SnapshotError::Damaged(_) | SnapshotError::Version(_))),
+                "{position}"
+            );
+        }
+        let mut newer = bytes.clone();
+        newer[4] = 9;
+        assert_eq!(read(&newer), Some(SnapshotError::Version(9)));
+        let mut other = scripted_assets().unwrap();
+        other.spec.steps_per_segment = 4;
+        let foreign = Session::from_bytes(&bytes, Arc::new(other), &translator).err();
+        assert!(matches!(foreign, Some(SnapshotError::OtherTranslator(_))), "{foreign:?}");
+    }
 }

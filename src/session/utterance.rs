@@ -20,6 +20,8 @@ pub(crate) struct Utterance {
     pub(crate) timeline: Timeline,
     /// Encoder steps so far.
     pub(crate) num_steps: usize,
+    /// Letters of the transcript so far.
+    pub(crate) num_letters: usize,
     pub(crate) source_ended: bool,
     /// Everything that will be said has been said.
     complete: bool,
@@ -51,6 +53,7 @@ impl Utterance {
             number,
             timeline: Timeline::new(start_ms),
             num_steps: 0,
+            num_letters: 0,
             source_ended: false,
             complete: false,
             num_words: 0,
@@ -73,7 +76,8 @@ impl Utterance {
         if !self.word.is_empty() {
             return Action::Write;
         }
-        let has_room = self.num_tokens < config.max_tokens(self.num_steps);
+        let has_room =
+            self.num_tokens < config.max_tokens(self.num_steps) && self.num_words < config.max_words(self.num_letters);
         self.complete |= self.source_ended && !has_room;
         let is_held = !self.source_ended && self.held_steps == self.num_steps;
         if self.complete || !has_room || is_held {
@@ -147,9 +151,10 @@ impl Utterance {
     }
 
     /// Takes the rest of the translation, as words.
-    pub(crate) fn accept_words(&mut self, words: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    pub(crate) fn accept_words(&mut self, words: Vec<Vec<u32>>, config: &SessionConfig) -> Vec<Vec<u32>> {
         let mut kept = Vec::with_capacity(words.len());
-        for word in words {
+        let room = config.max_words(self.num_letters).saturating_sub(self.num_words);
+        for word in words.into_iter().take(room) {
             self.word = word;
             kept.extend(self.finish_word());
             if self.complete {
