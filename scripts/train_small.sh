@@ -17,11 +17,12 @@ split() {
 }
 
 spoken=(
-    --data "$data/corpus/hibari-0-train.tsv" --data "$data/corpus/hibari-1.tsv"
+    --data "$data/corpus/hibari-0-train.tsv" --data "$data/corpus/hibari-1.tsv" --data "$data/corpus/hibari-2.tsv"
+    --data "$data/corpus/nothing-0.tsv=2"
 )
 # What is not hibari decides how well unseen voices are understood.
 others=(
-    --data "$data/corpus/kokoro-0.tsv=5" --data "$data/corpus/flite-0.tsv" --data "$data/corpus/pico-0.tsv=1.5"
+    --data "$data/corpus/kokoro-0.tsv=8" --data "$data/corpus/flite-0.tsv" --data "$data/corpus/pico-0.tsv=1.5"
     --data "$data/corpus/librispeech-train-clean-5.tsv=0.6" --data "$data/corpus/ljspeech-part.tsv"
 )
 disturbances=(--noise-dir "$data/noise" --room-dir "$data/rooms")
@@ -49,7 +50,7 @@ for stage in $stages; do
         decalage train --task joint "${common[@]}" "${spoken[@]}" "${others[@]}" "${disturbances[@]}" \
             --dev "$data/corpus/hibari-0-dev.tsv" --out "$runs/joint" \
             --init decoder="$runs/text/checkpoint.safetensors" --init encoder="$runs/ctc/checkpoint.safetensors" \
-            --updates 11800 --decay 2500 --batch 40 --rate 1.5e-3 --warmup 150 --ctc-weight 0.5 --offline-share 0.3 \
+            --updates 15600 --decay 1800 --batch 40 --rate 1.5e-3 --warmup 150 --ctc-weight 0.5 --offline-share 0.3 \
             --max-k 5 --join 0.12 --speed 0.4 --noise 0.1 --room 0.05 --no-specaugment --threads 2 --eval-every 500
         ;;
     export)

@@ -11,6 +11,7 @@ import audio
 import build
 import engines
 import manifest
+import nothing
 import pairs
 import texts
 
@@ -123,6 +124,24 @@ class Clips(WithFolder):
         self.assertEqual(row, ["part-t-1", "mute"])
         self.assertIn("0.00 s", reason)
         self.assertFalse((self.folder / "a" / "part").exists())
+
+
+class Nothing(WithFolder):
+    def test_a_part_without_words_depends_on_its_seed_alone_and_can_be_continued(self):
+        rows = {}
+        for name, seed, counts in [("a", 1, [12]), ("b", 1, [5, 12]), ("c", 2, [12])]:
+            for count in counts:
+                nothing.write_part(self.folder / name, "part", count, seed)
+            rows[name] = manifest.read(self.folder / name / "part.tsv")
+        waves = {name: [soundfile.read(self.folder / name / row["audio"])[0] for row in rows[name]] for name in rows}
+        self.assertEqual(rows["a"], rows["b"])
+        self.assertNotEqual(rows["a"], rows["c"])
+        self.assertGreater(len({row["speaker"] for row in rows["a"]}), 2)
+        for row, wave, same in zip(rows["a"], waves["a"], waves["b"]):
+            self.assertEqual((row["english"], row["german"]), ("", ""))
+            np.testing.assert_array_equal(wave, same)
+            self.assertAlmostEqual(len(wave) / audio.RATE_HZ, float(row["seconds"]), delta=0.01)
+            self.assertTrue(0.001 < np.abs(wave).max() <= 1, row)
 
 
 class Trimming(unittest.TestCase):

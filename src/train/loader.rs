@@ -198,7 +198,8 @@ impl Source {
         let mut english = Vec::new();
         let mut german = Vec::new();
         for example in examples {
-            english.push(normalize_source(&example.english));
+            // Nothing is said where there is only noise; the separator is no label there either.
+            english.extend(Some(normalize_source(&example.english)).filter(|text| !text.is_empty()));
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));
             german.extend(example.german.get(choice).map(String::as_str));
         }

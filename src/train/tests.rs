@@ -162,6 +162,25 @@ fn a_checkpoint_of_another_task_is_refused_but_may_be_started_from() {
 }
 
 #[test]
+fn clips_in_which_nobody_speaks_teach_silence() {
+    let scratch = Scratch::new("nothing");
+    let row = |name: &str| format!("{name}\t{SPEECH}/{name}.opus\tnobody\t1.8\t\t\t\n");
+    let rows = ["000001", "000002", "000005"].map(row).concat();
+    let manifest = scratch.file("nothing.tsv", &format!("id\taudio\tspeaker\tseconds\tenglish\tgerman\n{rows}"));
+    let joint = TrainOptions {
+        schedule: Schedule { peak: 1e-2, warmup: 0, decay: 0, total: 12 },
+        eval_every: 12,
+        dev: Some(manifest.clone()),
+        ..options(Task::Joint, manifest, scratch.0.join("joint"))
+    };
+    train(assets(), &joint).unwrap();
+    let log = fs::read_to_string(joint.out.join("log.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    // The end of the sentence is all that is left to say, and soon it is said for certain.
+    assert!(last["dev"] == true && last["cross_entropy"].as_f64().unwrap() < 1.0, "{last}");
+}
+
+#[test]
 fn adam_is_libtorchs_adam() {
     let start = Tensor::from_slice(&[0.5f32, -1.0, 2.0]);
     let target = Tensor::from_slice(&[1.0f32, 1.0, -1.0]);

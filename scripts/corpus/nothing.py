@@ -1,0 +1,133 @@
+"""A seed -> one part of the corpus in which nobody speaks: a folder of FLAC files and a manifest without any text.
+
+What is heard in it should be nothing, and nothing should be said. Invariant: each clip depends on the seed, the part and
+its number alone, so reruns give the same audio.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import audio
+from build import generator
+from manifest import Manifest
+from noise import COLOURS, coloured, hum
+
+# As long as sentences are, so that batches sorted by length hold some of both.
+SECONDS = (1.5, 4.5)
+LEVEL_DBFS = (-45.0, -14.0)
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "pentatonic": (0, 2, 4, 7, 9)}
+
+
+def put(wave: np.ndarray, sound: np.ndarray, at_s: float) -> None:
+    """Adds a sound to a wave; what reaches beyond its end is lost."""
+    begin = int(at_s * audio.RATE_HZ)
+    room = wave[begin : begin + len(sound)]
+    room += sound[: len(room)]
+
+
+def struck(draw: np.random.Generator, seconds: float, per_second: float) -> np.ndarray:
+    """Short decaying noise at random times: keys, knocks, cutlery, applause, by how fast and how bright they come."""
+    wave = np.zeros(int(seconds * audio.RATE_HZ))
+    length_s, at_s = draw.uniform(0.005, 0.1), 0.0
+    time_s = np.arange(int(length_s * 4 * audio.RATE_HZ)) / audio.RATE_HZ
+    brightness = draw.uniform(0.0, 0.95)
+    while (at_s := at_s + draw.exponential(1 / per_second)) < seconds:
+        burst = draw.standard_normal(len(time_s))
+        burst[1:] -= brightness * burst[:-1]
+        put(wave, draw.uniform(0.2, 1.0) * burst * np.exp(-time_s / length_s), at_s)
+    return wave
+
+
+def note(draw: np.random.Generator, hertz: float, seconds: float, tilt: float, decay: float) -> np.ndarray:
+    """A tone with harmonics that fall off with `tilt`, a vibrato, and an end that is plucked or held by `decay`."""
+    time_s = np.arange(int(seconds * audio.RATE_HZ)) / audio.RATE_HZ
+    phase = 2 * np.pi * hertz * time_s + draw.uniform(0, 3) * np.sin(2 * np.pi * draw.uniform(4, 7) * time_s)
+    orders = range(1, max(2, min(16, int(7000 / hertz))))
+    tone = sum(np.sin(order * phase + draw.uniform(0, 6)) / order**tilt for order in orders)
+    return tone * np.minimum(1, time_s / 0.01) * np.exp(-decay * time_s) * np.minimum(1, (seconds - time_s) / 0.02)
+
+
+def music(draw: np.random.Generator, seconds: float) -> np.ndarray:
+    """Chords, a bass and a tune in a drawn key, tempo and timbre, with or without drums."""
+    wave = np.zeros(int(seconds * audio.RATE_HZ))
+    scale, root_hz, beat_s = SCALES[draw.choice(list(SCALES))], draw.uniform(80, 160), draw.uniform(0.25, 0.7)
+    tilt, decay = draw.uniform(0.8, 2.5), draw.uniform(0.0, 6.0)
+
+    def step_hz(step: int) -> float:
+        octave, place = divmod(step, len(scale))
+        return root_hz * 2 ** (octave + scale[place] / 12)
+
+    for beat in range(int(seconds / beat_s) + 1):
+        chord = int(draw.choice([0, 3, 4, 5])) if beat % 4 == 0 else chord
+        if beat % 2 == 0:
+            for voice in (0, 2, 4):
+                put(wave, 0.5 * note(draw, 2 * step_hz(chord + voice), 2 * beat_s, tilt, decay), beat * beat_s)
+        put(wave, note(draw, step_hz(chord), beat_s, tilt, decay), beat * beat_s)
+        if draw.random() < 0.7:
+            tune_hz = 4 * step_hz(chord + int(draw.integers(0, 7)))
+            put(wave, draw.uniform(0.3, 1) * note(draw, tune_hz, draw.choice([0.5, 1]) * beat_s, tilt, decay), beat * beat_s)
+    drums = draw.choice([0.0, 0.5, 2.0]) * struck(draw, seconds, 1 / beat_s)
+    return wave + drums[: len(wave)]
+
+
+def beeps(draw: np.random.Generator, seconds: float) -> np.ndarray:
+    """A telephone, an alarm, a hearing test."""
+    wave, at_s = np.zeros(int(seconds * audio.RATE_HZ)), draw.uniform(0, 1)
+    pitches_hz, length_s, gap_s = draw.uniform(300, 3500, 2), draw.uniform(0.05, 1), draw.uniform(0.05, 1.5)
+    while at_s < seconds:
+        for hertz in pitches_hz[: draw.integers(1, 3)]:
+            put(wave, note(draw, hertz, length_s, 3.0, 0.0), at_s)
+        at_s += length_s + gap_s
+    return wave
+
+
+def make(draw: np.random.Generator) -> tuple[str, np.ndarray]:
+    """The name of a kind and a wave of it, of any level; a quarter have noise below."""
+    seconds = draw.uniform(*SECONDS)
+    count = int(seconds * audio.RATE_HZ)
+    kinds = {
+        "music": lambda: music(draw, seconds),
+        "struck": lambda: struck(draw, seconds, draw.uniform(1, 30)),
+        "beeps": lambda: beeps(draw, seconds),
+        "noise": lambda: coloured(draw.choice(list(COLOURS.values())) * draw.uniform(0.5, 1.5), draw)[:count],
+        "hum": lambda: hum(draw)[:count],
+    }
+    kind = str(draw.choice(list(kinds), p=[0.45, 0.2, 0.1, 0.15, 0.1]))
+    wave = kinds[kind]()[:count]
+    if draw.random() < 0.25:
+        wave = wave / wave.std() + 10 ** (-draw.uniform(0, 25) / 20) * draw.standard_normal(len(wave))
+    return kind, wave
+
+
+def write_part(folder: Path, part: str, count: int, seed: int) -> None:
+    """The first `count` clips of a part, those that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = Manifest(folder / f"{part}.tsv")
+    for number in tqdm(range(count), desc=part):
+        clip = f"{part}-{number:05d}"
+        if clip in rows.done:
+            continue
+        draw = generator(seed, part, number)
+        kind, wave = make(draw)
+        gain = min(10 ** (draw.uniform(*LEVEL_DBFS) / 20) / (wave.std() + 1e-9), audio.PEAK / np.abs(wave).max())
+        wave = wave * gain + draw.uniform(-1, 1, len(wave)) / 32768
+        path = f"{part}/{clip}.flac"
+        audio.write_flac(folder / path, wave.astype(np.float32))
+        rows.append([clip, path, kind, f"{len(wave) / audio.RATE_HZ:.2f}", "", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", help="name of the part, for example nothing-0")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    write_part(args.out, args.part, args.count, args.seed)
+
+
+if __name__ == "__main__":
+    main()
