@@ -1,7 +1,7 @@
 //! The machine-readable log of a run, one JSON object a line, and its plot.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn open(path: PathBuf) -> Result<Self, TrainError> {
+    /// Goes on behind `update`. What was measured after it belongs to updates that no checkpoint has.
+    pub(crate) fn open(path: PathBuf, update: u64) -> Result<Self, TrainError> {
+        let mut kept = entries(&path)?;
+        kept.retain(|entry| entry.update <= update);
+        let partial = path.with_extension("tmp");
+        let mut log = Self { file: File::create(&partial).map_err(TrainError::file(&partial))?, path: partial };
+        kept.iter().try_for_each(|entry| log.write(entry))?;
+        fs::rename(&log.path, &path).map_err(TrainError::file(&path))?;
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(TrainError::file(&path))?;
         Ok(Self { path, file })
     }
@@ -54,14 +61,21 @@ impl Log {
 
 /// Draws `log.jsonl` as `curves.png` beside it: losses over updates, training thin and held-out with dots.
 pub fn plot(log: &Path) -> Result<PathBuf, TrainError> {
-    let file = File::open(log).map_err(TrainError::file(log))?;
-    let lines = BufReader::new(file).lines().map_while(Result::ok);
-    let entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let entries = entries(log)?;
     let path = log.with_file_name("curves.png");
     let axes = Axes { title: "Loss", x: "updates", y: "loss (nats per token or label)", max_y: MAX_LOSS };
     draw(&curves(&entries), &axes, &path)
         .map_err(|e| TrainError::Checkpoint { path: path.clone(), message: e.to_string() })?;
     Ok(path)
+}
+
+/// None if there is no file; the torn last line of a killed run is left out.
+fn entries(log: &Path) -> Result<Vec<Entry>, TrainError> {
+    match fs::read_to_string(log) {
+        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(TrainError::file(log)(error)),
+    }
 }
 
 fn curves(entries: &[Entry]) -> Vec<Curve> {
@@ -89,7 +103,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("decalage-log-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("log.jsonl");
-        let mut log = Log::open(path.clone()).unwrap();
+        let mut log = Log::open(path.clone(), 0).unwrap();
         for update in 0..20 {
             let loss = Some(9.0 - update as f64 / 4.0);
             let (dev, ctc) = (update % 5 == 0, loss.filter(|_| update > 10));
@@ -101,11 +115,14 @@ mod tests {
         assert_eq!(image, folder.join("curves.png"));
         assert_eq!(&std::fs::read(&image).unwrap()[1..4], b"PNG");
         let names = |entries: &[Entry]| curves(entries).into_iter().map(|curve| curve.name).collect::<Vec<_>>();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let entries = entries(&path).unwrap();
         let all = ["cross-entropy, training", "cross-entropy, held out", "CTC, training", "CTC, held out"];
         assert_eq!(names(&entries), all);
         assert_eq!(names(&entries[..10]), all[..2], "what was not measured has no curve");
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"update\": 20, ").unwrap();
+        Log::open(path.clone(), 12).unwrap().write(&Entry { update: 15, ..entries[13].clone() }).unwrap();
+        let updates: Vec<u64> = super::entries(&path).unwrap().iter().map(|entry| entry.update).collect();
+        assert_eq!(updates, (0..=12).chain([15]).collect::<Vec<_>>(), "a run that goes on behind update 12");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -74,13 +74,15 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         (speech.end..parameters.values.size()[0], 1.0),
     ];
 
-    let mut log = Log::open(options.out.join("log.jsonl"))?;
+    let mut log = Log::open(options.out.join("log.jsonl"), progress.update)?;
     let bar = bar(options.schedule.total, progress.update);
     let (started, mut saved) = (Instant::now(), Instant::now());
     let (before, heard) = (progress.hours, progress.audio_hours);
     let mut losses = Losses::default();
-    for replica in &replicas {
-        replica.send(loader.next()?)?;
+    if progress.update < options.schedule.total {
+        for replica in &replicas {
+            replica.send(loader.next()?)?;
+        }
     }
     while progress.update < options.schedule.total {
         progress.update += 1;
