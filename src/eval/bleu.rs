@@ -10,8 +10,9 @@ use super::{Estimate, EvalError, pair, tokenize::tokenize_13a};
 
 const MAX_ORDER: usize = 4;
 
-/// Scores a corpus from 0 to 100. Each segment has one or more references; a missing one is simply left out of its list. The score
-/// is 0 for an empty corpus, for one without a single common word, and for one without any sentence of four words.
+/// Scores a corpus from 0 to 100. Each segment has one or more references; a missing one is simply left out of its list.
+/// The score is 0 for an empty corpus, for one without a single common word, and for one without any sentence of four
+/// words.
 ///
 /// # Errors
 /// If the numbers of segments differ or a segment has no reference.
