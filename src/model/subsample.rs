@@ -13,6 +13,11 @@ const STRIDE: i64 = 2;
 /// Inputs of the past that the next output needs.
 const PAST: i64 = WIDTH - STRIDE;
 
+/// What is quieter than this, in deviations from the mean, counts as this. A recording never is: its last bit is not still.
+/// But gates, codecs and synthesisers fall silent with zeros, six deviations below the mean; nothing like it was heard in
+/// training, and sentences were invented there.
+const QUIETEST: f64 = -3.0;
+
 /// The subsampler.
 #[derive(Debug)]
 pub(crate) struct Subsample {
@@ -50,7 +55,7 @@ impl Subsample {
     /// (missing frames count as zeros, which is the mean); elsewhere it must be a multiple of 4.
     pub(crate) fn forward(&self, frames: &Tensor, state: &SubsampleState) -> (Tensor, SubsampleState) {
         let missing = -frames.size()[1] & 3;
-        let frames = frames.constant_pad_nd([0, 0, 0, missing]);
+        let frames = frames.clamp_min(QUIETEST).constant_pad_nd([0, 0, 0, missing]);
         let (halves, frames) = convolve(&self.first, &frames, &state.frames);
         let (steps, halves) = convolve(&self.second, &halves, &state.halves);
         (steps.to_kind(Kind::Float), SubsampleState { frames, halves })

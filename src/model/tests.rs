@@ -269,6 +269,17 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
 }
 
 #[test]
+fn digital_silence_is_heard_as_quiet() {
+    let (_store, model) = build(&config(AttentionKind::Leap));
+    let heard = |level: f64| {
+        let frames = Tensor::full([1, 32, 80], level, (Kind::Float, Device::Cpu));
+        model.encode_step(&[&model.init()], &frames, &[32]).1
+    };
+    assert_eq!(heard(-6.0), heard(-3.0));
+    assert_ne!(heard(-2.0), heard(-3.0));
+}
+
+#[test]
 fn what_ended_at_the_horizon_is_not_rivalled_by_its_own_beginning() {
     let (_store, model) = build(&config(AttentionKind::Leap));
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
