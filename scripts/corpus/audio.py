@@ -45,14 +45,19 @@ def trim(wave: np.ndarray, lead_s: float, tail_s: float) -> np.ndarray:
 
 
 def finish(wave: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Trims, sets the level of the speech and adds dither of one PCM16 step, so that silence is never exact zero."""
+    """Trims, and sets the level of the speech; silence is never exact zero."""
     wave = trim(wave, draw.uniform(*EDGE_S), draw.uniform(*EDGE_S))
     if not len(wave):
         return wave
     levels = frame_levels(wave)
     speech = np.sqrt((levels[levels > levels.max() * 0.03] ** 2).mean())
-    gain = min(10 ** (draw.uniform(*LEVEL_DBFS) / 20) / speech, PEAK / np.abs(wave).max())
-    return wave * np.float32(gain) + draw.uniform(-1, 1, len(wave)).astype(np.float32) / 32768
+    return at_level(wave, speech, LEVEL_DBFS, draw)
+
+
+def at_level(wave: np.ndarray, level: float, range_dbfs: tuple[float, float], draw: np.random.Generator) -> np.ndarray:
+    """Brings what has this level to a drawn one, short of clipping, and adds dither of one PCM16 step."""
+    gain = min(10 ** (draw.uniform(*range_dbfs) / 20) / level, PEAK / np.abs(wave).max())
+    return wave * wave.dtype.type(gain) + draw.uniform(-1, 1, len(wave)).astype(wave.dtype) / 32768
 
 
 def write_flac(path: Path, wave: np.ndarray) -> None:

@@ -112,8 +112,7 @@ def write_part(folder: Path, part: str, count: int, seed: int) -> None:
             continue
         draw = generator(seed, part, number)
         kind, wave = make(draw)
-        gain = min(10 ** (draw.uniform(*LEVEL_DBFS) / 20) / (wave.std() + 1e-9), audio.PEAK / np.abs(wave).max())
-        wave = wave * gain + draw.uniform(-1, 1, len(wave)) / 32768
+        wave = audio.at_level(wave, wave.std() + 1e-9, LEVEL_DBFS, draw)
         path = f"{part}/{clip}.flac"
         audio.write_flac(folder / path, wave.astype(np.float32))
         rows.append([clip, path, kind, f"{len(wave) / audio.RATE_HZ:.2f}", "", ""])

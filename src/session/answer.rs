@@ -9,7 +9,7 @@ use super::{
     translator::{Allowed, Decoded, Encoded, Searched},
     utterance::Verdict,
 };
-use crate::{policy::PolicyKind, text::Tokenizer};
+use crate::policy::PolicyKind;
 
 impl<S: Clone> Session<S> {
     pub(super) fn accept_encoded(
@@ -38,7 +38,7 @@ impl<S: Clone> Session<S> {
         let number = utterance.number;
         let labels = self.core.ctc.push(&encoded.labels);
         let tokenizer = &self.assets.source_tokenizer;
-        utterance.num_letters += labels.iter().map(|&label| num_letters(tokenizer, label)).sum::<usize>();
+        utterance.num_letters += tokenizer.decode(&labels).chars().filter(|c| c.is_alphanumeric()).count();
         let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
         self.push_transcript(number, text, segment);
         Ok(())
@@ -157,10 +157,4 @@ impl<S: Clone> Session<S> {
             self.events.push_back(Event::Transcript(Transcript { utterance, text, start_ms, end_ms }));
         }
     }
-}
-
-/// Letters and digits that a label stands for.
-fn num_letters(tokenizer: &Tokenizer, label: u32) -> usize {
-    let piece = tokenizer.piece(label).filter(|_| !tokenizer.is_special(label));
-    piece.map_or(0, |piece| piece.chars().filter(|c| c.is_alphanumeric()).count())
 }

@@ -76,8 +76,7 @@ impl Utterance {
         if !self.word.is_empty() {
             return Action::Write;
         }
-        let has_room =
-            self.num_tokens < config.max_tokens(self.num_steps) && self.num_words < config.max_words(self.num_letters);
+        let has_room = self.tokens_left(config) > 0 && self.words_left(config) > 0;
         self.complete |= self.source_ended && !has_room;
         let is_held = !self.source_ended && self.held_steps == self.num_steps;
         if self.complete || !has_room || is_held {
@@ -117,6 +116,11 @@ impl Utterance {
         config.max_tokens(self.num_steps).saturating_sub(self.num_tokens)
     }
 
+    /// How many words may still come.
+    fn words_left(&self, config: &SessionConfig) -> usize {
+        config.max_words(self.num_letters).saturating_sub(self.num_words)
+    }
+
     /// The last token decided, which has not been fed.
     pub(crate) fn pending(&self) -> Option<u32> {
         self.pending
@@ -153,8 +157,7 @@ impl Utterance {
     /// Takes the rest of the translation, as words.
     pub(crate) fn accept_words(&mut self, words: Vec<Vec<u32>>, config: &SessionConfig) -> Vec<Vec<u32>> {
         let mut kept = Vec::with_capacity(words.len());
-        let room = config.max_words(self.num_letters).saturating_sub(self.num_words);
-        for word in words.into_iter().take(room) {
+        for word in words.into_iter().take(self.words_left(config)) {
             self.word = word;
             kept.extend(self.finish_word());
             if self.complete {

@@ -79,12 +79,11 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
     let (started, mut saved) = (Instant::now(), Instant::now());
     let (before, heard) = (progress.hours, progress.audio_hours);
     let mut losses = Losses::default();
-    if progress.update < options.schedule.total {
+    while progress.update < options.schedule.total {
+        // Not earlier: the replicas share the weights, and for a while the held-out data sees others in their place.
         for replica in &replicas {
             replica.send(loader.next()?)?;
         }
-    }
-    while progress.update < options.schedule.total {
         progress.update += 1;
         let mut gradient = None;
         for replica in &replicas {
@@ -106,12 +105,6 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         if !norm.is_finite() {
             tracing::warn!(update = progress.update, "skipped an update: the gradient is not finite");
         }
-        if progress.update < options.schedule.total {
-            for replica in &replicas {
-                replica.send(loader.next()?)?;
-            }
-        }
-
         progress.hours = before + started.elapsed().as_secs_f64() / 3600.0;
         if progress.update.is_multiple_of(LOG_EVERY) {
             let entry = progress.entry(&losses, rate, norm, false);

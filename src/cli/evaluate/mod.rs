@@ -109,17 +109,14 @@ impl Evaluate {
         let mut shown = String::new();
         for index in rand::seq::index::sample(&mut StdRng::seed_from_u64(SEED), examples.len(), count) {
             let (Example { id, english, german, .. }, policies) = (&examples[index], &clips[index]);
-            let heard = policies.first().map_or("", |clip| &clip.transcript);
-            let lines = [
-                ("said", english.as_str()),
-                ("heard", heard),
-                ("reference", german.first().map_or("", String::as_str)),
-            ];
-            let said = self.k.iter().zip(policies);
-            let said = said.map(|(lag, clip)| (format!("k = {}", lag.name()), clip.instance.prediction.as_str()));
-            let lines = lines.map(|(what, text)| (what.to_owned(), text)).into_iter().chain(said);
             shown += &format!("\n{id}\n");
-            shown.extend(lines.map(|(what, text)| format!("  {what:<10} {text}\n")));
+            let mut line = |what: &str, text: &str| shown += &format!("  {what:<10} {text}\n");
+            line("said", english);
+            line("heard", policies.first().map_or("", |clip| &clip.transcript));
+            line("reference", german.first().map_or("", String::as_str));
+            for (lag, clip) in self.k.iter().zip(policies) {
+                line(&format!("k = {}", lag.name()), &clip.instance.prediction);
+            }
         }
         shown
     }
