@@ -39,6 +39,8 @@ pub fn spec(assets: &Assets) -> TranslatorSpec {
         frames_per_step: ModelConfig::FRAMES_PER_STEP,
         steps_per_segment: model.steps_per_segment,
         max_utterance_segments: model.max_utterance_segments,
+        // The end of the sentence has a position, too.
+        max_tokens: model.max_target_tokens - 1,
         blank: BLANK,
     }
 }

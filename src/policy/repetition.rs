@@ -20,7 +20,7 @@ pub struct RepetitionGuard {
 }
 
 impl RepetitionGuard {
-    /// Adds a word, given by its pieces. False if it completes a loop: do not write it, and stop.
+    /// Adds a word, given by its pieces. False if it completes a loop: do not write it.
     pub fn accept(&mut self, word: &[u32]) -> bool {
         self.recent.push_back(word.to_vec());
         if self.recent.len() > MAX_PHRASE_WORDS * MIN_COPIES {

@@ -129,6 +129,7 @@ impl SessionAssets {
             ("frames_per_step", spec.frames_per_step),
             ("steps_per_segment", spec.steps_per_segment),
             ("max_utterance_segments", spec.max_utterance_segments),
+            ("max_tokens", spec.max_tokens),
         ] {
             require((1..=10_000).contains(&value), key, value, "1 to 10000")?;
         }

@@ -1,6 +1,7 @@
-//! Requests of a session, served by a translator: the one loop that the batch endpoint, evaluation and tests share.
+//! Requests of a session, and how one is served.
 //!
-//! A server does the same with a queue between. Invariant: a request is served exactly once and answered in kind.
+//! Invariant: a request is served exactly once and answered in kind. `engine::Recording` and the server's workers do what
+//! [`drive`] does, the one between events and the other for many sessions at once.
 
 use super::{
     Session, SessionError,

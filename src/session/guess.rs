@@ -36,8 +36,9 @@ impl<S: Clone> Session<S> {
         let token = if first { pending } else { guess.tokens.last().copied() };
         // What is committed are whole words.
         let allowed = Allowed { continuation: !first, ..Allowed::ALL };
+        let state = guess.state.take()?;
         self.in_flight = Some(InFlight::Guess);
-        Some(Request::Decode(DecodeJob { state: guess.state.take()?, token, allowed }))
+        Some(Request::Decode(DecodeJob { state, token, allowed }))
     }
 
     pub(super) fn accept_guessed(&mut self, decoded: Decoded<S>) -> Result<(), SessionError> {

@@ -351,7 +351,7 @@ impl<S: Clone> Session<S> {
             Cut::Begin => {
                 let start_ms = self.front.first_frame() * u64::from(self.assets.spec.frame_shift_ms);
                 let utterance = self.core.num_utterances;
-                self.core.utterance = Some(Utterance::new(utterance, start_ms));
+                self.core.utterance = Some(Utterance::new(utterance, start_ms, self.assets.spec.max_tokens));
                 self.core.num_utterances += 1;
                 self.events.push_back(Event::UtteranceStart { utterance, start_ms });
             }

@@ -193,6 +193,7 @@ pub fn scripted_assets() -> Result<SessionAssets, TextError> {
         frames_per_step: 4,
         steps_per_segment: 8,
         max_utterance_segments: 78,
+        max_tokens: 255,
         blank: BLANK,
     };
     let cmvn = Cmvn::new(vec![8.0; 80], vec![0.25; 80]).map_err(|error| TextError::Train(error.to_string()))?;

@@ -20,6 +20,8 @@ pub struct TranslatorSpec {
     pub steps_per_segment: usize,
     /// Longest utterance, in segments; a session rolls over to a new utterance before it.
     pub max_utterance_segments: usize,
+    /// Longest translation of an utterance, in tokens, whatever [`super::SessionConfig`] allows.
+    pub max_tokens: usize,
     /// Source vocabulary's blank label, as it appears in [`Encoded::labels`].
     pub blank: u32,
 }

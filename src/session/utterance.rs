@@ -23,6 +23,8 @@ pub(crate) struct Utterance {
     /// Letters of the transcript so far.
     pub(crate) num_letters: usize,
     pub(crate) source_ended: bool,
+    /// More tokens than this no translation has.
+    max_tokens: usize,
     /// Everything that will be said has been said.
     complete: bool,
     num_words: usize,
@@ -48,13 +50,14 @@ pub(crate) struct Verdict {
 }
 
 impl Utterance {
-    pub(crate) fn new(number: u64, start_ms: u64) -> Self {
+    pub(crate) fn new(number: u64, start_ms: u64, max_tokens: usize) -> Self {
         Self {
             number,
             timeline: Timeline::new(start_ms),
             num_steps: 0,
             num_letters: 0,
             source_ended: false,
+            max_tokens,
             complete: false,
             num_words: 0,
             num_tokens: 0,
@@ -113,7 +116,7 @@ impl Utterance {
 
     /// How many tokens may still come.
     pub(crate) fn tokens_left(&self, config: &SessionConfig) -> usize {
-        config.max_tokens(self.num_steps).saturating_sub(self.num_tokens)
+        config.max_tokens(self.num_steps).min(self.max_tokens).saturating_sub(self.num_tokens)
     }
 
     /// How many words may still come.
@@ -160,9 +163,6 @@ impl Utterance {
         for word in words.into_iter().take(self.words_left(config)) {
             self.word = word;
             kept.extend(self.finish_word());
-            if self.complete {
-                break;
-            }
         }
         self.complete = true;
         kept
@@ -179,14 +179,56 @@ impl Utterance {
         self.num_tokens += 1;
     }
 
-    /// The word, unless there is none or it closes a loop, which ends the utterance's text.
+    /// The word, unless there is none or it closes a loop: then nothing is said until more is heard.
     fn finish_word(&mut self) -> Option<Vec<u32>> {
         let word = Some(std::mem::take(&mut self.word)).filter(|word| !word.is_empty())?;
         if !self.guard.accept(&word) {
-            self.complete = true;
+            self.complete |= self.source_ended;
+            self.hold();
             return None;
         }
         self.num_words += 1;
         Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_is_cut_off_and_what_follows_is_said() {
+        let config = SessionConfig { letters_per_word: 0, ..SessionConfig::default() };
+        let heard = || Utterance { num_steps: 100, ..Utterance::new(0, 0, 255) };
+        let words: Vec<Vec<u32>> = [[7].repeat(9), vec![8, 9]].concat().into_iter().map(|piece| vec![piece]).collect();
+        let expected = [[7].repeat(5), vec![8, 9]].concat();
+
+        let mut ended = heard();
+        assert_eq!(ended.accept_words(words.clone(), &config).concat(), expected);
+
+        let mut running = heard();
+        let said: Vec<u32> = words.iter().filter_map(|word| running.accept_pieces(word, true)).flatten().collect();
+        assert_eq!(said, expected);
+        assert!(!running.complete);
+    }
+
+    #[test]
+    fn a_translation_is_no_longer_than_the_network_can_count() {
+        let (config, heard) = (SessionConfig::default(), 624);
+        let left = |max_tokens| Utterance { num_steps: heard, ..Utterance::new(0, 0, max_tokens) }.tokens_left(&config);
+        assert_eq!(left(255), 255);
+        assert_eq!(left(1000), config.max_tokens(heard));
+    }
+
+    #[test]
+    fn after_a_loop_more_has_to_be_heard() {
+        let config = SessionConfig { letters_per_word: 0, ..SessionConfig::default() };
+        let mut utterance = Utterance { num_steps: 100, ..Utterance::new(0, 0, 255) };
+        (0..6).for_each(|_| drop(utterance.accept_pieces(&[7], true)));
+        assert_eq!(utterance.next_action(&config), Action::Read);
+        assert_eq!(utterance.held_steps, 100);
+        utterance.source_ended = true;
+        (0..6).for_each(|_| drop(utterance.accept_pieces(&[7], true)));
+        assert!(utterance.is_over(), "no more will be heard");
     }
 }
