@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use decalage::bundle::Assets;
 use decalage::train::{Augmentation, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
 
@@ -59,22 +59,22 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 0.1)]
     label_smoothing: f64,
     /// Share of `joint` batches that see the whole source
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = share)]
     offline_share: f64,
     /// Largest lag of the wait-k masks
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = value_parser!(u64).range(1..=1000))]
     max_k: u64,
     /// Probability of joining clips
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
     join: f64,
     /// Probability of a changed speed
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = share)]
     speed: f64,
     /// Probability of added noise
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.3, value_parser = share)]
     noise: f64,
     /// Probability of a room's echo
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
     room: f64,
     /// Folder of noise clips
     #[arg(long, value_name = "DIR")]
@@ -85,12 +85,15 @@ pub(crate) struct Train {
     /// Leave out SpecAugment
     #[arg(long)]
     no_specaugment: bool,
-    /// Model replicas, one thread each
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    /// Model replicas, one thread each: 2 on a CPU and 1 on a GPU unless you say otherwise
+    #[arg(long)]
+    threads: Option<usize>,
     /// Threads that prepare batches
     #[arg(long, default_value_t = 1)]
     loaders: usize,
+    /// Memory for decoded clips, in GiB (60 hours are 6.5); the others are decoded each time they are heard
+    #[arg(long, default_value_t = 8.0, value_parser = gibibytes)]
+    cache: f64,
     /// Train on the first CUDA device
     #[arg(long)]
     cuda: bool,
@@ -154,8 +157,9 @@ impl Train {
             label_smoothing: self.label_smoothing,
             offline_share: self.offline_share,
             max_k: self.max_k,
-            threads: self.threads,
+            threads: self.threads.unwrap_or(if self.cuda { 1 } else { 2 }),
             loaders: self.loaders,
+            cache_bytes: (self.cache * f64::from(1 << 30)) as usize,
             cuda: self.cuda,
             bf16: self.products.map_or(self.cuda, |products| products == Products::Bf16),
             eval_every: self.eval_every,
@@ -164,6 +168,14 @@ impl Train {
         };
         Ok(train(assets, &options)?)
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("allowed: 0 to 1".to_owned())
+}
+
+fn gibibytes(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|size| (0.0..=1e6).contains(size)).ok_or("allowed: 0 to 1000000".to_owned())
 }
 
 fn part(text: &str) -> Result<(String, PathBuf), String> {

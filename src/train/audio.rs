@@ -21,8 +21,9 @@ use crate::model::ModelConfig;
 
 /// Samples a second of everything decoded.
 const SAMPLE_RATE_HZ: f64 = 16_000.0;
-/// Pauses between joined clips, in seconds: shorter than the pause that ends an utterance when serving.
-const PAUSE_SECONDS: (f64, f64) = (0.05, 0.6);
+/// Pauses between joined clips, in seconds, beside up to 0.3 s of silence at the edges of each: together they stay below
+/// the pause that ends an utterance when serving.
+const PAUSE_SECONDS: (f64, f64) = (0.0, 0.1);
 /// Signal-to-noise ratios, in dB.
 const NOISE_DB: (f32, f32) = (5.0, 25.0);
 
@@ -31,12 +32,20 @@ const NOISE_DB: (f32, f32) = (5.0, 25.0);
 pub(crate) struct Clips {
     assets: Arc<Assets>,
     augmentation: Augmentation,
-    cache: Mutex<HashMap<PathBuf, Arc<[i16]>>>,
+    cache: Mutex<Cache>,
+    cache_bytes: usize,
+}
+
+/// Samples of 16 bits, which is what recordings have.
+#[derive(Debug, Default)]
+struct Cache {
+    clips: HashMap<PathBuf, Arc<[i16]>>,
+    bytes: usize,
 }
 
 impl Clips {
-    pub(crate) fn new(assets: Arc<Assets>, augmentation: Augmentation) -> Self {
-        Self { assets, augmentation, cache: Mutex::default() }
+    pub(crate) fn new(assets: Arc<Assets>, augmentation: Augmentation, cache_bytes: usize) -> Self {
+        Self { assets, augmentation, cache: Mutex::default(), cache_bytes }
     }
 
     /// Row-major frames of one or more clips, joined by pauses.
@@ -94,12 +103,16 @@ impl Clips {
 
     fn clip(&self, path: &Path) -> Result<Arc<[i16]>, TrainError> {
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(clip) = cache().get(path) {
+        if let Some(clip) = cache().clips.get(path) {
             return Ok(Arc::clone(clip));
         }
         // Two threads may decode the same clip at once; both get the same samples.
-        let clip: Arc<[i16]> = decode(path)?.iter().map(|s| (s * 32_767.0).round() as i16).collect();
-        cache().insert(path.to_owned(), Arc::clone(&clip));
+        let clip: Arc<[i16]> = decode(path)?.iter().map(|s| (s * 32_768.0).round() as i16).collect();
+        let mut cache = cache();
+        let bytes = cache.bytes + size_of_val(&*clip);
+        if bytes <= self.cache_bytes && cache.clips.insert(path.to_owned(), Arc::clone(&clip)).is_none() {
+            cache.bytes = bytes;
+        }
         Ok(clip)
     }
 }

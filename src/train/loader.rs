@@ -159,7 +159,14 @@ impl Source {
         groups
     }
 
-    /// Longest item: seconds, or labels in the text stage. Leaves room for slower speed and longer pauses.
+    /// How many examples are longer than an utterance may be, and how long that is.
+    pub(crate) fn too_long(&self) -> (usize, f64) {
+        let all =
+            self.sets.iter().enumerate().flat_map(|(set, (examples, _))| (0..examples.len()).map(move |i| (set, i)));
+        (all.filter(|&one| self.cost(&[one]) > self.limit()).count(), self.limit())
+    }
+
+    /// Longest item: seconds, or characters in the text stage. Leaves room for slower speed and longer pauses.
     fn limit(&self) -> f64 {
         let model = &self.assets.config.model;
         let steps = model.max_utterance_steps() as f64;
@@ -170,11 +177,11 @@ impl Source {
     }
 
     /// Seconds of audio, or characters of text.
-    fn cost(&self, group: &Group) -> f64 {
+    fn cost(&self, group: &[(usize, usize)]) -> f64 {
         let one = |&(set, index): &(usize, usize)| {
             let example = &self.sets[set].0[index];
             match self.options.task {
-                Task::Text => example.english.len() as f64 + 1.0,
+                Task::Text => example.english.chars().count() as f64 + 1.0,
                 Task::Ctc | Task::Joint => example.seconds + 0.3,
             }
         };

@@ -65,17 +65,20 @@ pub fn plot(log: &Path) -> Result<PathBuf, TrainError> {
     let path = log.with_file_name("curves.png");
     let axes = Axes { title: "Loss", x: "updates", y: "loss (nats per token or label)", max_y: MAX_LOSS };
     draw(&curves(&entries), &axes, &path)
-        .map_err(|e| TrainError::Checkpoint { path: path.clone(), message: e.to_string() })?;
+        .map_err(|e| TrainError::Plot { path: path.clone(), message: e.to_string() })?;
     Ok(path)
 }
 
 /// None if there is no file; the torn last line of a killed run is left out.
 fn entries(log: &Path) -> Result<Vec<Entry>, TrainError> {
-    match fs::read_to_string(log) {
-        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(TrainError::file(log)(error)),
-    }
+    let text = match fs::read_to_string(log) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(TrainError::file(log)(error)),
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let entry = |(index, line)| serde_json::from_str(line).map_err(|e| TrainError::row(log, index + 1, e.to_string()));
+    whole.lines().enumerate().map(entry).collect()
 }
 
 fn curves(entries: &[Entry]) -> Vec<Curve> {

@@ -34,15 +34,17 @@ pub fn read_manifest(path: &Path) -> Result<Vec<Example>, TrainError> {
     };
     let (id, audio, seconds) = (column("id")?, column("audio")?, column("seconds")?);
     let (english, german) = (column("english")?, column("german")?);
+    let needed = 1 + [id, audio, seconds, english, german].into_iter().max().unwrap_or(0);
     let mut examples = Vec::new();
     for (index, line) in lines.enumerate() {
         let fields: Vec<&str> = line.split('\t').collect();
-        if fields.len() <= german {
-            let message = format!("{} columns, allowed: {} or more", fields.len(), german + 1);
+        if fields.len() < needed {
+            let message = format!("{} columns, allowed: {needed} or more", fields.len());
             return Err(TrainError::row(path, index + 2, message));
         }
-        let length: f64 = fields[seconds].parse().map_err(|_| {
-            TrainError::row(path, index + 2, format!("seconds is {:?}, allowed: a number", fields[seconds]))
+        let length = fields[seconds].parse().ok().filter(|length: &f64| length.is_finite() && *length >= 0.0);
+        let length = length.ok_or_else(|| {
+            TrainError::row(path, index + 2, format!("seconds is {:?}, allowed: a number from 0", fields[seconds]))
         })?;
         examples.push(Example {
             id: fields[id].to_owned(),
@@ -103,7 +105,13 @@ mod tests {
     fn errors_name_the_line() {
         let text = "id\taudio\tspeaker\tseconds\tenglish\tgerman\na\ta.flac\ts\tlong\tHi.\tHallo!\n";
         let error = read_manifest(&file("seconds.tsv", text)).unwrap_err().to_string();
-        assert!(error.ends_with("line 2: seconds is \"long\", allowed: a number"), "{error}");
+        assert!(error.ends_with("line 2: seconds is \"long\", allowed: a number from 0"), "{error}");
+        for length in ["nan", "inf", "-1"] {
+            assert!(read_manifest(&file("seconds.tsv", &text.replace("long", length))).is_err(), "{length}");
+        }
+        let short = "german\tid\taudio\tseconds\tenglish\nHallo!\ta\n";
+        let error = read_manifest(&file("short.tsv", short)).unwrap_err().to_string();
+        assert!(error.ends_with("line 2: 2 columns, allowed: 5 or more"), "{error}");
         assert!(
             read_manifest(&file("header.tsv", "id\taudio\n")).unwrap_err().to_string().contains("no column `seconds`")
         );

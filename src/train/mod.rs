@@ -1,7 +1,7 @@
 //! Training: manifests of clips and sentence pairs to the weights of a bundle.
 //!
-//! The network, the filterbank and the tokenizers are those that serve; the masks are the serving schedule.
-//! Three stages (`pilot.md`'s order, also Di Gangi et al. 2019 and Bérard et al. 2018): `text` teaches the decoder German
+//! The network, the filterbank and the tokenizers are those that serve; the masks are the serving schedule of speech
+//! without pauses. Three stages (as in Bérard et al. 2018 and Di Gangi et al. 2019): `text` teaches the decoder German
 //! from sentence pairs, `ctc` teaches the encoder to spell what it hears, `joint` teaches them to work together.
 //! Invariant: a run is a function of its options, its files and its seed, whether or not it was interrupted. (With more
 //! than one replica dropout is the exception: libtorch has one random generator for all threads.)
@@ -75,6 +75,14 @@ pub enum TrainError {
         /// Which file.
         path: PathBuf,
         /// What does not fit.
+        message: String,
+    },
+    /// A plot could not be drawn.
+    #[error("{path}: {message}")]
+    Plot {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
         message: String,
     },
     /// A sentence could not be encoded.

@@ -60,7 +60,7 @@ pub struct TrainOptions {
     pub decoder_rate: f64,
     /// Norm that gradients are clipped to.
     pub clip: f64,
-    /// Seconds of audio in one batch (text: tokens), padding included.
+    /// Seconds of audio in one batch (text: characters of the source), padding included.
     pub batch_size: f64,
     /// Share of the loss that is CTC in [`Task::Joint`]: L = CE + w·CTC.
     pub ctc_weight: f64,
@@ -76,6 +76,8 @@ pub struct TrainOptions {
     pub threads: usize,
     /// Threads that prepare batches.
     pub loaders: usize,
+    /// Memory for decoded clips; those beyond it are decoded each time they are heard.
+    pub cache_bytes: usize,
     /// Run on the first CUDA device.
     pub cuda: bool,
     /// bf16 matrix products.

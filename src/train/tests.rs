@@ -85,6 +85,7 @@ fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
         },
         threads: 1,
         loaders: 1,
+        cache_bytes: 1 << 20,
         cuda: false,
         bf16: false,
         eval_every: 100,
@@ -106,7 +107,7 @@ fn any_number_of_loaders_gives_the_same_batches_from_any_point_on() {
         let assets = Arc::new(assets());
         let options = TrainOptions { loaders, ..options(Task::Joint, manifest.clone(), PathBuf::new()) };
         let sets = vec![(read_manifest(&manifest).unwrap(), 1.5)];
-        let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone());
+        let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone(), options.cache_bytes);
         let mut loader = Loader::start(&Arc::new(Source { assets, options, sets, clips, reader: None }), first);
         let next = |_| {
             let batch = loader.next().unwrap();

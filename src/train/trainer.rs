@@ -48,7 +48,9 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
     let path = options.out.join("checkpoint.safetensors");
     let mut progress = Progress::default();
     if path.exists() {
-        progress = Progress::from_metadata(&checkpoint::resume(&path, &mut parameters, &mut adam)?);
+        let metadata = checkpoint::resume(&path, &mut parameters, &mut adam)?;
+        progress = Progress::from_metadata(&metadata)
+            .map_err(|message| TrainError::Checkpoint { path: path.clone(), message })?;
         tracing::info!(update = progress.update, "resuming {}", path.display());
     } else {
         for (part, path) in &options.init {
@@ -58,21 +60,21 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         adam = Adam::new(&parameters);
     }
 
-    let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone());
+    let clips = Clips::new(Arc::clone(&assets), options.augmentation.clone(), options.cache_bytes);
     let source = Arc::new(Source { assets, options: options.clone(), sets, clips, reader });
     let dev = match &options.dev {
         Some(path) => dev_batches(&source, &read(options.task, path)?)?,
         None => Vec::new(),
     };
+    let (too_long, limit) = source.too_long();
+    if too_long > 0 {
+        tracing::warn!(too_long, limit, "left out examples longer than an utterance may be");
+    }
     let mut loader = Loader::start(&source, progress.batches);
     let replicas: Vec<Replica> =
         (0..options.threads.max(1)).map(|_| Replica::start(&parameters, network(), options)).collect();
-    let speech = parameters.range("encoder.");
-    let rates = [
-        (0..speech.start, options.decoder_rate),
-        (speech.clone(), options.encoder_rate),
-        (speech.end..parameters.values.size()[0], 1.0),
-    ];
+    let rates = [("decoder.", options.decoder_rate), ("encoder.", options.encoder_rate), ("text_encoder.", 1.0)]
+        .map(|(part, factor)| (parameters.range(part), factor));
 
     let mut log = Log::open(options.out.join("log.jsonl"), progress.update)?;
     let bar = bar(options.schedule.total, progress.update);
@@ -158,14 +160,17 @@ impl Progress {
         .into()
     }
 
-    fn from_metadata(metadata: &HashMap<String, String>) -> Self {
-        let number = |key: &str| metadata.get(key).and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
-        Self {
-            update: number("update") as u64,
-            batches: number("batches") as u64,
-            audio_hours: number("audio_hours"),
-            hours: number("hours"),
-        }
+    fn from_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
+        let number = |key: &str| {
+            let value = metadata.get(key).ok_or_else(|| format!("it does not say its {key}"))?;
+            value.parse::<f64>().map_err(|_| format!("its {key} is {value:?}, allowed: a number"))
+        };
+        Ok(Self {
+            update: number("update")? as u64,
+            batches: number("batches")? as u64,
+            audio_hours: number("audio_hours")?,
+            hours: number("hours")?,
+        })
     }
 
     fn entry(&self, losses: &Losses, rate: f64, norm: f64, dev: bool) -> Entry {
