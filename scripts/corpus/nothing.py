@@ -1,7 +1,7 @@
-"""A seed -> one part of the corpus in which nobody speaks: a folder of FLAC files and a manifest without any text.
+"""A seed -> one part of the corpus in which nobody speaks English: a folder of FLAC files and a manifest without any text.
 
-What is heard in it should be nothing, and nothing should be said. Invariant: each clip depends on the seed, the part and
-its number alone, so reruns give the same audio.
+What is heard in it should be nothing, and nothing should be said. Invariant: each clip depends on the seed, the part, its
+number and the options alone, so reruns give the same audio.
 """
 
 import argparse
@@ -11,12 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 import audio
+import texts
 from build import generator
 from manifest import Manifest
 from noise import COLOURS, coloured, hum
 
 # As long as sentences are, so that batches sorted by length hold some of both.
 SECONDS = (1.5, 4.5)
+# Of the synthetic sounds, where no kind is asked for.
+SHARES = {"music": 0.45, "struck": 0.2, "beeps": 0.1, "noise": 0.15, "hum": 0.1}
+# Voices of SVOX Pico that read German: one that can, and for languages that no one speaks, three that cannot.
+READERS = {"german": ["de-DE"], "romance": ["es-ES", "fr-FR", "it-IT"]}
 LEVEL_DBFS = (-45.0, -14.0)
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "pentatonic": (0, 2, 4, 7, 9)}
 
@@ -84,34 +89,50 @@ def beeps(draw: np.random.Generator, seconds: float) -> np.ndarray:
     return wave
 
 
-def make(draw: np.random.Generator) -> tuple[str, np.ndarray]:
-    """The name of a kind and a wave of it, of any level; a quarter have noise below."""
-    seconds = draw.uniform(*SECONDS)
+def foreign(draw: np.random.Generator, seconds: float, german: list[str], voices: list[str]) -> np.ndarray:
+    """Drawn sentences read one after the other by a drawn voice, its pitch and tempo."""
+    from py_nanotts import NanoTTS
+
+    voice, pitch, tempo = str(draw.choice(voices)), draw.uniform(0.7, 1.3), draw.uniform(0.85, 1.15)
+    wave = np.zeros(0)
+    while len(wave) < seconds * audio.RATE_HZ:
+        pcm = NanoTTS().speak(str(draw.choice(german)), voice=voice, pitch=pitch, speed=tempo)
+        wave = np.concatenate([wave, np.frombuffer(pcm, "<i2") / 32768])
+    return wave
+
+
+def make(
+    draw: np.random.Generator, kind: str | None = None, span_s=SECONDS, german: list[str] | None = None
+) -> tuple[str, np.ndarray]:
+    """The name of a kind, a drawn one if none is asked for, and a wave of it, of any level; a quarter have noise below."""
+    seconds = draw.uniform(*span_s)
     count = int(seconds * audio.RATE_HZ)
     kinds = {
         "music": lambda: music(draw, seconds),
         "struck": lambda: struck(draw, seconds, draw.uniform(1, 30)),
         "beeps": lambda: beeps(draw, seconds),
-        "noise": lambda: coloured(draw.choice(list(COLOURS.values())) * draw.uniform(0.5, 1.5), draw)[:count],
-        "hum": lambda: hum(draw)[:count],
+        "noise": lambda: coloured(draw.choice(list(COLOURS.values())) * draw.uniform(0.5, 1.5), draw),
+        "hum": lambda: hum(draw),
+        **{name: lambda voices=voices: foreign(draw, seconds, german, voices) for name, voices in READERS.items()},
     }
-    kind = str(draw.choice(list(kinds), p=[0.45, 0.2, 0.1, 0.15, 0.1]))
-    wave = kinds[kind]()[:count]
+    kind = kind or str(draw.choice(list(SHARES), p=list(SHARES.values())))
+    wave = kinds[kind]()
+    wave = np.tile(wave, count // len(wave) + 1)[:count]
     if draw.random() < 0.25:
         wave = wave / wave.std() + 10 ** (-draw.uniform(0, 25) / 20) * draw.standard_normal(len(wave))
     return kind, wave
 
 
-def write_part(folder: Path, part: str, count: int, seed: int) -> None:
-    """The first `count` clips of a part, those that are not there yet."""
+def write_part(folder: Path, part: str, count: int, seed: int, **options) -> None:
+    """The first `count` clips of a part, those that are not there yet; the options are those of `make`."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = Manifest(folder / f"{part}.tsv")
-    for number in tqdm(range(count), desc=part):
+    for number in tqdm(range(count), desc=part, mininterval=10):
         clip = f"{part}-{number:05d}"
         if clip in rows.done:
             continue
         draw = generator(seed, part, number)
-        kind, wave = make(draw)
+        kind, wave = make(draw, **options)
         wave = audio.at_level(wave, wave.std() + 1e-9, LEVEL_DBFS, draw)
         path = f"{part}/{clip}.flac"
         audio.write_flac(folder / path, wave.astype(np.float32))
@@ -122,10 +143,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", help="name of the part, for example nothing-0")
     parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--kind", choices=[*SHARES, *READERS], help="of one kind only, instead of all synthetic ones")
+    parser.add_argument("--seconds", default="{}:{}".format(*SECONDS), help="A:B, how long clips are")
+    parser.add_argument("--texts", type=Path, help="folder of the text files, for the kinds that are read")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    write_part(args.out, args.part, args.count, args.seed)
+    span_s = tuple(float(bound) for bound in args.seconds.split(":"))
+    german = None
+    if args.kind in READERS:
+        if args.texts is None:
+            parser.error(f"--kind {args.kind} needs --texts")
+        german = [sentence.german[0] for sentence in texts.sentences(args.texts, "tatoeba", args.seed)]
+    write_part(args.out, args.part, args.count, args.seed, kind=args.kind, span_s=span_s, german=german)
 
 
 if __name__ == "__main__":

@@ -23,19 +23,20 @@ pub struct Clip {
     pub compute: Duration,
 }
 
-/// Scores of one policy over a set of clips. Latency is `None` (null) if no clip has a word.
+/// Scores of one policy over a set of clips. Latency is `None` (null) if no clip has a word, and quality and latency are
+/// if none has a reference: then nothing is said in them, and [`Scores::words_per_minute`] should be 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scores {
     /// Lag of wait-k; `None` (null) is offline.
     pub k: Option<usize>,
     /// 0 to 100, all references.
-    pub bleu: f64,
+    pub bleu: Option<f64>,
     /// See [`super::Estimate::interval`].
-    pub bleu_interval: [f64; 2],
+    pub bleu_interval: Option<[f64; 2]>,
     /// 0 to 100, all references.
-    pub chrf: f64,
+    pub chrf: Option<f64>,
     /// See [`super::Estimate::interval`].
-    pub chrf_interval: [f64; 2],
+    pub chrf_interval: Option<[f64; 2]>,
     /// Word error rate of the transcript, in percent; insertions may bring it above 100. `None` without source text.
     pub wer: Option<f64>,
     /// See [`super::Estimate::interval`].
@@ -56,6 +57,8 @@ pub struct Scores {
     pub dal_ca_ms: Option<f64>,
     /// See `al_ca_ms`.
     pub ap_ca: Option<f64>,
+    /// Words of translation in a minute of audio.
+    pub words_per_minute: f64,
     /// Compute time over audio time, on one thread.
     pub rtf: f64,
     /// How many clips.
@@ -68,27 +71,31 @@ impl Scores {
     /// Scores the clips of one policy.
     ///
     /// # Errors
-    /// If a clip has no reference.
+    /// If a clip has no reference where others have one.
     pub fn of(k: Option<usize>, clips: &[Clip]) -> Result<Self, EvalError> {
         let instances: Vec<Instance> = clips.iter().map(|clip| clip.instance.clone()).collect();
         let hypotheses: Vec<&str> = instances.iter().map(|instance| instance.prediction.as_str()).collect();
         let references: Vec<Vec<String>> = clips.iter().map(|clip| clip.references.clone()).collect();
         let transcripts: Vec<&str> = clips.iter().map(|clip| clip.transcript.as_str()).collect();
         let sources: Vec<&str> = clips.iter().map(|clip| clip.source.as_str()).collect();
-        let (bleu, chrf) = (bleu(&hypotheses, &references)?, chrf(&hypotheses, &references)?);
+        let has_reference = references.iter().any(|references| !references.is_empty());
+        let bleu = has_reference.then(|| bleu(&hypotheses, &references)).transpose()?;
+        let chrf = has_reference.then(|| chrf(&hypotheses, &references)).transpose()?;
         let has_source = sources.iter().any(|source| !source.is_empty());
         let wer = has_source.then(|| wer(&transcripts, &sources)).transpose()?;
-        let source = mean_latency(&instances, Clock::Source);
-        let wall = mean_latency(&instances, Clock::Wall);
+        let mean = |clock| mean_latency(&instances, clock).filter(|_| has_reference);
+        let (source, wall) = (mean(Clock::Source), mean(Clock::Wall));
         let ms = |latency: Option<Latency>, value: fn(&Latency) -> f64| latency.as_ref().map(value);
         let seconds = instances.iter().map(|instance| instance.source_ms).sum::<f64>() / 1000.0;
         let compute: Duration = clips.iter().map(|clip| clip.compute).sum();
+        let num_words: usize = instances.iter().map(|instance| instance.prediction_length).sum();
+        let per_second = |amount: f64| if seconds > 0.0 { amount / seconds } else { 0.0 };
         Ok(Self {
             k,
-            bleu: bleu.score,
-            bleu_interval: bleu.interval,
-            chrf: chrf.score,
-            chrf_interval: chrf.interval,
+            bleu: bleu.map(|bleu| bleu.score),
+            bleu_interval: bleu.map(|bleu| bleu.interval),
+            chrf: chrf.map(|chrf| chrf.score),
+            chrf_interval: chrf.map(|chrf| chrf.interval),
             wer: wer.map(|wer| wer.score),
             wer_interval: wer.map(|wer| wer.interval),
             al_ms: ms(source, |l| l.al_ms),
@@ -99,7 +106,8 @@ impl Scores {
             laal_ca_ms: ms(wall, |l| l.laal_ms),
             dal_ca_ms: ms(wall, |l| l.dal_ms),
             ap_ca: ms(wall, |l| l.ap),
-            rtf: if seconds > 0.0 { compute.as_secs_f64() / seconds } else { 0.0 },
+            words_per_minute: per_second(60.0 * num_words as f64),
+            rtf: per_second(compute.as_secs_f64()),
             clips: clips.len(),
             seconds,
         })
@@ -110,7 +118,7 @@ impl Scores {
 pub fn table(rows: &[Scores]) -> String {
     let header = [
         "k", "BLEU", "±", "chrF", "±", "WER", "±", "AL", "LAAL", "DAL", "AP", "AL-CA", "LAAL-CA", "DAL-CA", "AP-CA",
-        "RTF",
+        "words/m", "RTF",
     ];
     // Half of the interval's width, as it is usually given.
     let half = |[low, high]: [f64; 2]| (high - low) / 2.0;
@@ -119,10 +127,10 @@ pub fn table(rows: &[Scores]) -> String {
     lines.extend(rows.iter().map(|row| {
         [
             row.k.map_or("inf".to_owned(), |k| k.to_string()),
-            number(Some(row.bleu), 2),
-            number(Some(half(row.bleu_interval)), 1),
-            number(Some(row.chrf), 2),
-            number(Some(half(row.chrf_interval)), 1),
+            number(row.bleu, 2),
+            number(row.bleu_interval.map(half), 1),
+            number(row.chrf, 2),
+            number(row.chrf_interval.map(half), 1),
             number(row.wer, 2),
             number(row.wer_interval.map(half), 1),
             number(row.al_ms, 0),
@@ -133,6 +141,7 @@ pub fn table(rows: &[Scores]) -> String {
             number(row.laal_ca_ms, 0),
             number(row.dal_ca_ms, 0),
             number(row.ap_ca, 3),
+            number(Some(row.words_per_minute), 1),
             number(Some(row.rtf), 3),
         ]
     }));
@@ -185,12 +194,14 @@ mod tests {
             "seconds",
             "wer",
             "wer_interval",
+            "words_per_minute",
         ];
         assert_eq!(keys, expected);
         assert_eq!(json["k"], 3);
-        assert!((scores.bleu - 100.0).abs() < 1e-9, "the second reference counts: {}", scores.bleu);
+        assert!((scores.bleu.unwrap() - 100.0).abs() < 1e-9, "the second reference counts: {:?}", scores.bleu);
         assert_eq!((scores.wer, scores.al_ms, scores.al_ca_ms), (Some(25.0), Some(500.0), Some(550.0)));
         assert_eq!((scores.rtf, scores.clips, scores.seconds), (0.05, 1, 2.0));
+        assert_eq!(scores.words_per_minute, 120.0);
     }
 
     #[test]
@@ -205,8 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clip_needs_a_reference() {
-        let clip = Clip { references: Vec::new(), ..clip("Das", &[500.0]) };
-        assert!(matches!(Scores::of(None, &[clip]), Err(EvalError::NoReference { segment: 0 })));
+    fn a_clip_needs_a_reference_where_others_have_one() {
+        let bare = Clip { references: Vec::new(), ..clip("Das", &[500.0]) };
+        let clips = [clip("Das", &[500.0]), bare];
+        assert!(matches!(Scores::of(None, &clips), Err(EvalError::NoReference { segment: 1 })));
+    }
+
+    #[test]
+    fn where_nothing_is_said_only_the_words_count() {
+        let bare = Clip { references: Vec::new(), source: String::new(), ..clip("Das", &[500.0]) };
+        let scores = Scores::of(None, &[bare]).unwrap();
+        assert_eq!((scores.bleu, scores.chrf, scores.wer, scores.laal_ms), (None, None, None, None));
+        assert_eq!(scores.words_per_minute, 30.0);
     }
 }

@@ -87,7 +87,9 @@ impl Evaluate {
             }
         }
         write!(io::stdout(), "{}{}", table(&results), self.shown(&examples, &clips))?;
-        if let Some(folder) = &self.out {
+        if let Some(folder) = &self.out
+            && results.iter().any(|row| row.bleu.is_some())
+        {
             plot(&results, &folder.join("quality-latency.png"))?;
         }
         if let Some(path) = &self.json {
@@ -136,7 +138,7 @@ fn plot(results: &[Scores], path: &Path) -> Result<()> {
         let mut shown: Vec<(f64, f64, &String)> = results
             .iter()
             .zip(&labels)
-            .filter_map(|(row, label)| Some((delay(row)? / 1000.0, row.bleu, label)))
+            .filter_map(|(row, label)| Some((delay(row)? / 1000.0, row.bleu?, label)))
             .collect();
         shown.sort_by(|a, b| a.0.total_cmp(&b.0));
         Curve {
