@@ -237,6 +237,10 @@ impl State {
             let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &size, expected.kind())
                 .map_err(|e| StateError::Damaged(e.to_string()))?;
+            // Numbers of steps, tokens and keys: those lead to memory.
+            if expected.kind() == Kind::Int64 && tensor.numel() > 0 && tensor.min().int64_value(&[]) < 0 {
+                return Err(StateError::Damaged(format!("tensor {index} counts below 0")));
+            }
             found.push(tensor.to_device(expected.device()));
         }
         let mut found = found.into_iter();

@@ -14,8 +14,8 @@ const STRIDE: i64 = 2;
 const PAST: i64 = WIDTH - STRIDE;
 
 /// What is quieter than this, in deviations from the mean, counts as this. A recording never is: its last bit is not still.
-/// But gates, codecs and synthesisers fall silent with zeros, six deviations below the mean; nothing like it was heard in
-/// training, and sentences were invented there.
+/// But gates, codecs and synthesisers fall silent with zeros, six deviations below the mean, where sentences were invented:
+/// training hears hardly any of it.
 const QUIETEST: f64 = -3.0;
 
 /// The subsampler.

@@ -19,6 +19,13 @@ fn config(kind: AttentionKind) -> ModelConfig {
     }
 }
 
+/// Each kind in all blocks, and the mix that bundles have: memories beside sums.
+fn configs() -> impl Iterator<Item = ModelConfig> {
+    let mix = ModelConfig { dropout: 0.0, ..ModelConfig::tiny(20, 30) };
+    assert!(mix.decoder_cross != mix.decoder_self);
+    AttentionKind::ALL.into_iter().map(config).chain([mix])
+}
+
 fn build(config: &ModelConfig) -> (nn::VarStore, SpeechTranslator) {
     tch::manual_seed(7);
     let store = nn::VarStore::new(Device::Cpu);
@@ -63,9 +70,11 @@ fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usiz
 
 #[test]
 fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
-    for kind in AttentionKind::ALL {
+    for config in configs() {
         for convolution in [ConvKind::Dynamic, ConvKind::Lightweight] {
-            let (_store, model) = build(&ModelConfig { convolution, ..config(kind) });
+            let config = ModelConfig { convolution, ..config.clone() };
+            let kind = (config.encoder_self, config.decoder_self, config.decoder_cross);
+            let (_store, model) = build(&config);
             for (count, lag) in [(1, 1), (32, 1), (33, 2), (127, 3), (160, 1), (205, 100)] {
                 let what = format!("{kind:?} {convolution:?}, {count} frames, k = {lag}");
                 let frames = random(&[1, count, 80]);
@@ -131,8 +140,9 @@ fn absorbing_in_any_pieces_equals_the_whole_for_every_kind() {
 
 #[test]
 fn a_batch_of_many_equals_many_of_one() {
-    for kind in AttentionKind::ALL {
-        let (_store, model) = build(&config(kind));
+    for config in configs() {
+        let kind = (config.encoder_self, config.decoder_self, config.decoder_cross);
+        let (_store, model) = build(&config);
         let counts = [150i64, 9, 64];
         let clips: Vec<Tensor> = counts.iter().map(|&n| random(&[1, n, 80])).collect();
         let tokens = Tensor::from_slice(&[1i64, 9, 17, 5]).view([1, 4]);
@@ -206,6 +216,12 @@ fn a_state_survives_its_bytes_and_other_bytes_are_refused() {
         assert!(matches!(model.init().with_bytes(b"nonsense"), Err(StateError::Damaged(_))));
         let (_store, wider) = build(&ModelConfig { d_model: 64, ..config(kind) });
         assert!(matches!(wider.init().with_bytes(&bytes), Err(StateError::Shape { .. })));
+        let place = bytes.windows(13).position(|part| part == br#""version":"1""#).unwrap();
+        let newer = [&bytes[..place], br#""version":"9""#, &bytes[place + 13..]].concat();
+        assert_eq!(model.init().with_bytes(&newer).unwrap_err(), StateError::Version("\"9\"".to_owned()));
+        let mut forged = state[0].clone();
+        forged.encoder.steps = Tensor::from_slice(&[-1i64]);
+        assert!(matches!(model.init().with_bytes(&forged.to_bytes().unwrap()), Err(StateError::Damaged(_))));
     }
 }
 
