@@ -4,7 +4,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Attention, AttentionState, Form, Visible};
+use super::attention::{Attention, AttentionState, Visible};
 use super::config::{AttentionKind, ModelConfig};
 use super::layers::{FeedForward, LayerNorm, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
@@ -78,22 +78,15 @@ impl Decoder {
 
     /// Whole sequences: token i of `(B, U)` sees the first `visible` of the encoder's steps `(B, T, D)`. Returns
     /// log-probabilities of each next token, `(B, U, target_vocab)` f32.
-    pub(crate) fn forward(
-        &self,
-        tokens: &Tensor,
-        steps: &Tensor,
-        visible: &Visible,
-        form: Form,
-        train: bool,
-    ) -> Tensor {
+    pub(crate) fn forward(&self, tokens: &Tensor, steps: &Tensor, visible: &Visible, train: bool) -> Tensor {
         let (batch, length) = (tokens.size()[0], tokens.size()[1]);
         let index = Tensor::arange(length, (Kind::Int64, tokens.device())).unsqueeze(0);
         let causal = Visible::causal(batch, length, tokens.device());
         let drop = |x: Tensor| dropout(x, self.dropout, train);
         let mut x = drop(self.embed(tokens, &index));
         for layer in &self.layers {
-            x = &x + drop(layer.lsra.forward(&layer.lsra_norm.forward(&x), &causal, form));
-            x = &x + drop(layer.cross.forward(&layer.cross_norm.forward(&x), steps, visible, form));
+            x = &x + drop(layer.lsra.forward(&layer.lsra_norm.forward(&x), &causal));
+            x = &x + drop(layer.cross.forward(&layer.cross_norm.forward(&x), steps, visible));
             x = &x + drop(layer.ffn.forward(&layer.ffn_norm.forward(&x)));
         }
         self.scores(&x)

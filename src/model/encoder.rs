@@ -5,7 +5,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Form, Visible};
+use super::attention::Visible;
 use super::config::ModelConfig;
 use super::layers::{FeedForward, LayerNorm, Linear, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
@@ -47,10 +47,10 @@ impl Stack {
         }
     }
 
-    fn forward(&self, x: Tensor, visible: &Visible, form: Form, train: bool) -> Tensor {
+    fn forward(&self, x: Tensor, visible: &Visible, train: bool) -> Tensor {
         let mut x = dropout(x, self.dropout, train);
         for layer in &self.layers {
-            x = &x + dropout(layer.lsra.forward(&layer.lsra_norm.forward(&x), visible, form), self.dropout, train);
+            x = &x + dropout(layer.lsra.forward(&layer.lsra_norm.forward(&x), visible), self.dropout, train);
             x = &x + dropout(layer.ffn.forward(&layer.ffn_norm.forward(&x)), self.dropout, train);
         }
         self.norm.forward(&x)
@@ -101,7 +101,7 @@ impl SpeechEncoder {
 
     /// Whole utterances: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]` (at least 1) and zeros
     /// behind. Returns steps `(B, ceil(T/4), D)` and their numbers `(B,)`.
-    pub(crate) fn forward(&self, frames: &Tensor, num_frames: &Tensor, form: Form, train: bool) -> (Tensor, Tensor) {
+    pub(crate) fn forward(&self, frames: &Tensor, num_frames: &Tensor, train: bool) -> (Tensor, Tensor) {
         let batch = frames.size()[0];
         let (x, _) = self.subsample.forward(frames, &self.subsample.init(batch, frames.device()));
         let num_steps = (num_frames + (ModelConfig::FRAMES_PER_STEP as i64 - 1))
@@ -109,9 +109,9 @@ impl SpeechEncoder {
         let steps = x.size()[1];
         let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
         let segment_end = (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
-        let visible = Visible::new(segment_end.minimum(&num_steps.unsqueeze(-1)), steps);
+        let visible = Visible::new(&segment_end.minimum(&num_steps.unsqueeze(-1)), steps);
         let x = x + sinusoids(&index, self.width);
-        (self.stack.forward(x, &visible, form, train), num_steps)
+        (self.stack.forward(x, &visible, train), num_steps)
     }
 
     /// CTC log-probabilities `(B, T, source_vocab)`, f32.
@@ -161,8 +161,8 @@ impl TextEncoder {
     pub(crate) fn forward(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Tensor {
         let steps = pieces.size()[1];
         let index = Tensor::arange(steps, (Kind::Int64, pieces.device())).unsqueeze(0);
-        let visible = Visible::new(lengths.unsqueeze(-1).expand([-1, steps], false), steps);
+        let visible = Visible::new(&lengths.unsqueeze(-1).expand([-1, steps], false), steps);
         let x = Tensor::embedding(&self.embedding, pieces, -1, false, false) + sinusoids(&index, self.width);
-        self.stack.forward(x, &visible, Form::Quadratic, train)
+        self.stack.forward(x, &visible, train)
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Attention, AttentionState, Form, Visible};
+use super::attention::{Attention, AttentionState, Visible};
 use super::config::{AttentionKind, ModelConfig};
 use super::conv::Convolution;
 
@@ -40,11 +40,11 @@ impl Lsra {
     }
 
     /// Whole sequences: `(B, T, D)` → `(B, T, D)`.
-    pub(crate) fn forward(&self, x: &Tensor, visible: &Visible, form: Form) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, visible: &Visible) -> Tensor {
         let (far, near) = self.split(x);
         let ring = self.convolution.init(x.size()[0], x.device());
         let (near, _) = self.convolution.forward(&near, &ring);
-        Tensor::cat(&[self.attention.forward(&far, &far, visible, form), near], -1)
+        Tensor::cat(&[self.attention.forward(&far, &far, visible), near], -1)
     }
 
     /// The state before the first step.

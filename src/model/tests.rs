@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Attention, Form, Visible};
+use super::attention::{Attention, Visible};
 use super::*;
 
 /// Relative tolerance in f32 (model.md §4).
@@ -105,9 +105,9 @@ fn the_quadratic_form_equals_the_linear_one_for_every_kind() {
         for (queries, keys) in [(1, 1), (9, 40), (31, 7)] {
             let (x, memory) = (random(&[3, queries, 32]), random(&[3, keys, 32]));
             let counts = Tensor::randint_low(1, keys + 1, [3, queries], (Kind::Int64, Device::Cpu));
-            let visible = Visible::new(counts, keys);
-            let quadratic = attention.forward(&x, &memory, &visible, Form::Quadratic);
-            let linear = attention.forward(&x, &memory, &visible, Form::Linear);
+            let visible = Visible::new(&counts, keys);
+            let quadratic = attention.forward(&x, &memory, &visible);
+            let linear = attention.forward_linear(&x, &memory, &visible);
             assert_close(&linear, &quadratic, &format!("{kind:?}, {queries} × {keys}"));
         }
     }
@@ -120,8 +120,8 @@ fn absorbing_in_any_pieces_equals_the_whole_for_every_kind() {
         let store = nn::VarStore::new(Device::Cpu);
         let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), Kind::Float);
         let (x, memory) = (random(&[2, 5, 32]), random(&[2, 23, 32]));
-        let visible = Visible::new(Tensor::full([2, 5], 23, (Kind::Int64, Device::Cpu)), 23);
-        let expected = attention.forward(&x, &memory, &visible, Form::Quadratic);
+        let visible = Visible::new(&Tensor::full([2, 5], 23, (Kind::Int64, Device::Cpu)), 23);
+        let expected = attention.forward(&x, &memory, &visible);
         for pieces in [vec![23], vec![1; 23], vec![8, 8, 7], vec![3, 17, 1, 2]] {
             let mut state = attention.init(2, Device::Cpu);
             let mut start = 0;

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Form, Visible};
+use super::attention::Visible;
 use super::config::ModelConfig;
 use super::decoder::{CrossState, Decoder, DecoderState};
 use super::encoder::{SpeechEncoder, TextEncoder};
@@ -51,7 +51,7 @@ impl SpeechTranslator {
     /// Encodes whole utterances under the serving schedule's mask: frames `(B, T, num_mel_bins)`, of which row b has
     /// `num_frames[b]` (at least 1) and zeros behind.
     pub fn encode(&self, frames: &Tensor, num_frames: &Tensor, train: bool) -> Utterances {
-        let (steps, num_steps) = self.encoder.forward(frames, num_frames, Form::Quadratic, train);
+        let (steps, num_steps) = self.encoder.forward(frames, num_frames, train);
         Utterances { steps, num_steps }
     }
 
@@ -63,8 +63,8 @@ impl SpeechTranslator {
     /// Log-probabilities of the token after each of `tokens` `(B, U)`, which sees the first `visible` `(B, U)` encoder
     /// steps: `(B, U, target_vocab)`.
     pub fn decode(&self, tokens: &Tensor, source: &Utterances, visible: &Tensor, train: bool) -> Tensor {
-        let visible = Visible::new(visible.clamp_min(1), source.steps.size()[1]);
-        self.decoder.forward(tokens, &source.steps, &visible, Form::Quadratic, train)
+        let visible = Visible::new(&visible.clamp_min(1), source.steps.size()[1]);
+        self.decoder.forward(tokens, &source.steps, &visible, train)
     }
 
     /// The state of one utterance that has heard and said nothing.

@@ -116,10 +116,11 @@ pub(super) fn quadratic(phi_q: &Tensor, phi_k: &Tensor, v: &Tensor, visible: &Vi
 }
 
 /// The same through running sums: after each key the sums are kept, and every query takes the ones of its prefix.
-pub(super) fn whole(phi_q: &Tensor, phi_k: &Tensor, v: &Tensor, visible: &Visible, epsilon: f64) -> Tensor {
+#[cfg(test)]
+pub(super) fn prefix_sums(phi_q: &Tensor, phi_k: &Tensor, v: &Tensor, visible: &Visible, epsilon: f64) -> Tensor {
     let outer = phi_k.unsqueeze(-1) * v.unsqueeze(-2); // (B, H, Tk, Dφ, d)
     let (sums, norms) = (outer.cumsum(2, Kind::Float), phi_k.cumsum(2, Kind::Float));
-    let last = (&visible.counts - 1).unsqueeze(1).unsqueeze(-1); // (B, 1, Tq, 1)
+    let last = visible.mask.sum_dim_intlist([-1].as_slice(), true, Kind::Int64) - 1; // (B, 1, Tq, 1)
     let (batch, heads, queries) = (phi_q.size()[0], phi_q.size()[1], phi_q.size()[2]);
     let (width, dim) = (phi_q.size()[3], v.size()[3]);
     let z = norms.gather(2, &last.expand([batch, heads, queries, width], false), false);

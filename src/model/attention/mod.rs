@@ -15,37 +15,26 @@ pub(crate) use linear::FeatureMap;
 use super::config::{AttentionKind, ModelConfig};
 use super::layers::Linear;
 
-/// How many keys each query sees: the first `counts[b][i]` ones.
+/// How many keys each query sees.
 #[derive(Debug)]
 pub(crate) struct Visible {
-    /// `(B, Tq)`, at least 1 everywhere.
-    pub(crate) counts: Tensor,
     /// `(B, 1, Tq, Tk)`, true where visible.
-    pub(crate) mask: Tensor,
+    mask: Tensor,
 }
 
 impl Visible {
-    pub(crate) fn new(counts: Tensor, num_keys: i64) -> Self {
+    /// Query i of row b sees the first `counts[b][i]` keys, at least 1: `(B, Tq)`.
+    pub(crate) fn new(counts: &Tensor, num_keys: i64) -> Self {
         let keys = Tensor::arange(num_keys, (Kind::Int64, counts.device()));
         let mask = keys.lt_tensor(&counts.unsqueeze(-1)).unsqueeze(1);
-        Self { counts, mask }
+        Self { mask }
     }
 
     /// Each query sees itself and what lies before it.
     pub(crate) fn causal(batch: i64, length: i64, device: Device) -> Self {
         let counts = Tensor::arange_start(1, length + 1, (Kind::Int64, device)).expand([batch, length], false);
-        Self::new(counts, length)
+        Self::new(&counts, length)
     }
-}
-
-/// Two ways to compute the same whole sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Explicit masked weights: the oracle, and the right form for training at these lengths.
-    Quadratic,
-    /// Running sums over the keys: no `(Tq, Tk)` weights. Softmax has no such form and uses the quadratic one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the oracle's twin, held against it by the parity tests"))]
-    Linear,
 }
 
 /// What attention remembers of its keys. Leading dimension: `B` sessions.
@@ -96,7 +85,25 @@ impl Attention {
     }
 
     /// Whole sequences: queries `x` `(B, Tq, D)` over `keys` `(B, Tk, D)`, positions from 0. Returns `(B, Tq, D)`.
-    pub(crate) fn forward(&self, x: &Tensor, keys: &Tensor, visible: &Visible, form: Form) -> Tensor {
+    /// Explicit masked weights are the right form for training at these lengths.
+    pub(crate) fn forward(&self, x: &Tensor, keys: &Tensor, visible: &Visible) -> Tensor {
+        self.whole(x, keys, visible, linear::quadratic)
+    }
+
+    /// The same by running sums over the keys, without `(Tq, Tk)` weights: what the recurrent form is derived from.
+    /// Softmax has no such form.
+    #[cfg(test)]
+    pub(crate) fn forward_linear(&self, x: &Tensor, keys: &Tensor, visible: &Visible) -> Tensor {
+        self.whole(x, keys, visible, linear::prefix_sums)
+    }
+
+    fn whole(
+        &self,
+        x: &Tensor,
+        keys: &Tensor,
+        visible: &Visible,
+        attend: fn(&Tensor, &Tensor, &Tensor, &Visible, f64) -> Tensor,
+    ) -> Tensor {
         let (q, k, v) = (
             self.split(&self.query.forward(x)),
             self.split(&self.key.forward(keys)),
@@ -107,7 +114,6 @@ impl Attention {
             Some(map) => {
                 let positions = |t: &Tensor| Tensor::arange(t.size()[2], (Kind::Int64, t.device())).unsqueeze(0);
                 let (phi_q, phi_k) = (map.queries(&q, &positions(&q)), map.keys(&k, &positions(&k)));
-                let attend = if form == Form::Quadratic { linear::quadratic } else { linear::whole };
                 attend(&phi_q, &phi_k, &v.to_kind(Kind::Float), visible, self.epsilon)
             }
         };

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Trains models/en-de-small: prepare, then text -> ctc -> joint -> export. Run it again to go on after an interruption.
+# How the bundled one came about, evening by evening, is in en-de-small.md.
 #
-# usage: scripts/train_small.sh DATA RUNS BUNDLE      DATA as scripts/corpus/generate makes it; `text` and `ctc` do not
+# usage: models/recipes/en-de-small.sh DATA RUNS BUNDLE      DATA as scripts/corpus/generate makes it; `text` and `ctc` do not
 #        depend on each other, so that one core each can work on them: STAGES="prepare ctc", then STAGES=text beside it.
 set -euo pipefail
 data=$(realpath "$1") runs=$(realpath -m "$2") bundle=$(realpath -m "$3")
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 stages=${STAGES:-prepare text ctc joint export}
 cargo build --locked --release
 decalage() { "${CARGO_TARGET_DIR:-target}/release/decalage" "$@"; }
@@ -18,7 +19,8 @@ split() {
 
 spoken=(
     --data "$data/corpus/hibari-0-train.tsv" --data "$data/corpus/hibari-1.tsv" --data "$data/corpus/hibari-2.tsv"
-    --data "$data/corpus/nothing-0.tsv=2"
+    --data "$data/corpus/hibari-3.tsv" --data "$data/corpus/hibari-bcontrast.tsv=1.5" --data "$data/corpus/hibari-talks.tsv=1.5"
+    --data "$data/corpus/nothing-0.tsv=1.5" --data "$data/corpus/music-0.tsv=2" --data "$data/corpus/romance-0.tsv"
 )
 # What is not hibari decides how well unseen voices are understood.
 others=(
