@@ -3,22 +3,21 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
+#[path = "protocol/replay.rs"]
+mod replay;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use decalage::{
-    protocol::{
-        Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo,
-        deepgram::Deepgram,
-        realtime::{ClientMessage, Realtime, SecretRequest, SecretResponse, ServerEvent, ServerMessage},
-    },
-    session::event::{Command, Emission, Event},
+use decalage::protocol::{
+    FailureKind, SessionInfo,
+    realtime::{ClientMessage, SecretRequest, SecretResponse, ServerEvent, ServerMessage},
 };
 use jsonschema::Validator;
+use replay::Connection;
 use serde_json::{Value, json};
 
 /// Stands in a fixture for any text that people read.
@@ -62,99 +61,6 @@ fn assert_valid(validator: &Validator, message: &Value, place: &str) {
     assert!(errors.is_empty(), "{place}: {message} breaks the schema: {errors:?}");
 }
 
-/// A connection on the server's side, with what it has put out and nobody has looked at yet.
-struct Connection {
-    dialect: Box<dyn Dialect>,
-    /// As steps of a fixture.
-    output: VecDeque<Value>,
-}
-
-impl Connection {
-    fn open(step: &Value) -> Self {
-        let query = step["query"].as_object().unwrap();
-        let query: Vec<(String, String)> =
-            query.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
-        let mut dialect: Box<dyn Dialect> = match step["dialect"].as_str().unwrap() {
-            "realtime" => Box::new(Realtime::parse(&query).unwrap().0),
-            "deepgram" => Box::new(Deepgram::parse(&query).unwrap().0),
-            other => panic!("{other} is no dialect"),
-        };
-        let idle_limit_ms = dialect.idle_limit().map(|limit| limit.as_millis() as u64);
-        assert_eq!(idle_limit_ms, step["idle_limit_ms"].as_u64());
-        let text = |name: &str| step["session"][name].as_str().unwrap().to_owned();
-        let seconds = |name: &str| step["session"][name].as_u64().unwrap();
-        let messages = dialect.open(&SessionInfo {
-            id: text("id"),
-            model: text("model"),
-            bundle: text("bundle"),
-            source_language: text("source_language"),
-            target_language: text("target_language"),
-            created_at: seconds("created_at"),
-            expires_at: seconds("expires_at"),
-        });
-        Self { dialect, output: messages.iter().map(server_step).collect() }
-    }
-
-    fn client(&mut self, step: &Value) {
-        let message = if let Some(bytes) = step["binary_base64"].as_str() {
-            Message::Binary(BASE64_STANDARD.decode(bytes).unwrap())
-        } else {
-            Message::Text(step["raw"].as_str().map_or_else(|| step["text"].to_string(), str::to_owned))
-        };
-        let actions = self.dialect.receive(message);
-        self.output.extend(actions.iter().map(|action| match action {
-            Action::Reply(message) => server_step(message),
-            Action::Command(Command::Audio(bytes)) => {
-                json!({ "from": "codec", "audio_base64": BASE64_STANDARD.encode(bytes) })
-            }
-            Action::Command(Command::Flush) => json!({ "from": "codec", "command": "flush" }),
-            Action::Command(Command::Mark(mark)) => json!({ "from": "codec", "command": "mark", "mark": mark }),
-            Action::Command(Command::Finish) => json!({ "from": "codec", "command": "finish" }),
-            other => panic!("no fixture describes {other:?}"),
-        }));
-    }
-
-    fn stream(&mut self, step: &Value) {
-        if step["end"].is_null() {
-            let event: Event = serde_json::from_value(step["event"].clone()).unwrap();
-            let (emitted_ms, lag_ms) = (step["emitted_ms"].as_u64().unwrap(), step["lag_ms"].as_u64().unwrap());
-            let messages = self.dialect.emit(&Emission { event, emitted_ms, lag_ms });
-            return self.output.extend(messages.iter().map(server_step));
-        }
-        let Closing { messages, code, reason } = self.dialect.close(&end(&step["end"]));
-        self.output.extend(messages.iter().map(server_step));
-        self.output.push_back(json!({ "from": "server", "close": code, "reason": reason }));
-    }
-}
-
-fn server_step(message: &Message) -> Value {
-    match message {
-        Message::Text(text) => {
-            json!({ "from": "server", "text": serde_json::from_str::<Value>(text).unwrap() })
-        }
-        Message::Binary(_) => panic!("no dialect here sends bytes"),
-    }
-}
-
-fn end(step: &Value) -> End {
-    match step.as_str() {
-        Some("finished") => End::Finished,
-        Some("draining") => End::Draining,
-        _ => {
-            let kind = match step["failed"].as_str().unwrap() {
-                "undecodable_audio" => FailureKind::UndecodableAudio,
-                "too_large" => FailureKind::TooLarge,
-                "slow_reader" => FailureKind::SlowReader,
-                "idle" => FailureKind::Idle,
-                "expired" => FailureKind::Expired,
-                "internal" => FailureKind::Internal,
-                other => panic!("{other} is no failure"),
-            };
-            End::Failed(Failure::new(kind, step["message"].as_str().unwrap()))
-        }
-    }
-}
-
 /// Equal, where the expected [`ANY_TEXT`] is any text but the empty one.
 fn matches(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
@@ -175,7 +81,7 @@ fn the_server_says_what_the_fixtures_say() {
         for (line, step) in steps.iter().enumerate().skip(1) {
             let place = format!("{name}:{}", line + 1);
             let from = step["from"].as_str().unwrap();
-            if matches!(from, "server" | "codec") {
+            if matches!(from, "server" | "codec" | "log") {
                 let found = connection.output.pop_front().unwrap_or_else(|| panic!("{place}: nothing was said"));
                 assert!(matches(step, &found), "{place}:\nexpected {step}\n   found {found}");
                 continue;
@@ -188,7 +94,10 @@ fn the_server_says_what_the_fixtures_say() {
             }
         }
         assert!(connection.output.is_empty(), "{name}: not expected: {:?}", connection.output);
-        assert!(steps.last().unwrap()["close"].is_u64(), "{name} does not end");
+        let last = steps.last().unwrap();
+        // A sentence of SimulEval's has no close frame.
+        let over = last["close"].is_u64() || last["text"]["finished"] == true || last["status"] == 400;
+        assert!(over, "{name} does not end");
     }
 }
 
@@ -211,18 +120,38 @@ fn the_messages_keep_to_the_schemas() {
 /// A message that only the schema or only the code knows would be noticed here.
 #[test]
 fn every_message_of_the_schemas_is_in_a_fixture() {
-    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut said: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (_, steps) in fixtures() {
-        let types =
-            steps.iter().filter(|step| step["invalid"] != true).filter_map(|step| step["text"]["type"].as_str());
-        seen.entry(steps[0]["dialect"].as_str().unwrap().to_owned()).or_default().extend(types.map(str::to_owned));
+        let texts = steps.iter().filter(|step| step["invalid"] != true && step["text"].is_object());
+        said.entry(steps[0]["dialect"].as_str().unwrap().to_owned()).or_default().extend(texts.cloned());
     }
-    for (dialect, seen) in seen {
+    assert_eq!(said.keys().collect::<Vec<_>>(), ["deepgram", "realtime", "simuleval", "simulstream"]);
+    for (dialect, said) in said {
         let schema = schema(&dialect);
-        let sides = ["client", "server"].map(|side| schema["$defs"][side]["oneOf"].as_array().unwrap().clone());
-        let defined = sides.iter().flatten().map(|side| side["$ref"].as_str().unwrap());
-        let defined: BTreeSet<String> = defined.map(|path| path.trim_start_matches("#/$defs/").to_owned()).collect();
-        assert_eq!(defined, seen, "{dialect}");
+        for side in ["client", "server"] {
+            for definition in definitions(&schema, side) {
+                let validator = validator(&schema, &definition);
+                let seen = said.iter().any(|step| step["from"] == side && validator.is_valid(&step["text"]));
+                assert!(seen, "{dialect}: no fixture has {definition}");
+            }
+        }
+    }
+}
+
+/// Names of what a side may say: of each message, or of the side where it has but one.
+fn definitions(schema: &Value, side: &str) -> Vec<String> {
+    let each = schema["$defs"][side]["oneOf"].as_array().into_iter().flatten();
+    let names = each.filter_map(|message| message["$ref"].as_str()?.strip_prefix("#/$defs/"));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    if names.is_empty() { vec![side.to_owned()] } else { names }
+}
+
+#[test]
+fn every_way_to_fail_is_in_a_fixture() {
+    let ends = fixtures().into_iter().map(|(_, steps)| steps.last().unwrap()["reason"].clone());
+    let seen: BTreeSet<String> = ends.filter_map(|reason| reason.as_str().map(str::to_owned)).collect();
+    for kind in FailureKind::ALL {
+        assert!(seen.contains(kind.codes().code), "no fixture ends with {}", kind.codes().code);
     }
 }
 
@@ -259,6 +188,24 @@ fn the_examples_in_the_schemas_keep_to_them() {
         }
     }
     assert!(num_examples >= 10);
+}
+
+/// `proto/README.md` shows the defaults to people who write clients.
+#[cfg(feature = "server")]
+#[test]
+fn the_limits_are_documented() {
+    let readme = fs::read_to_string(proto().join("README.md")).unwrap();
+    let server = decalage::config::Config::default().server;
+    for (setting, default) in [
+        ("max_message_bytes", format!("{} bytes", server.max_message_bytes)),
+        ("idle_timeout_ms", format!("{} ms", server.idle_timeout_ms)),
+        ("write_timeout_ms", format!("{} ms", server.write_timeout_ms)),
+        ("max_session_ms", format!("{} ms", server.max_session_ms)),
+        ("drain_timeout_ms", format!("{} ms", server.drain_timeout_ms)),
+    ] {
+        let row = format!("| `{setting}` | {default} |");
+        assert!(readme.contains(&row), "proto/README.md lacks {row}");
+    }
 }
 
 #[test]
