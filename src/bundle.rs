@@ -79,7 +79,7 @@ pub struct Bundle {
 #[derive(Debug, Error)]
 pub enum BundleError {
     /// A file is missing or cannot be read.
-    #[error("bundle file {path}: {source}")]
+    #[error("bundle file {path}")]
     File {
         /// Which file.
         path: PathBuf,
@@ -100,7 +100,7 @@ pub enum BundleError {
     #[error("{0} is not listed in the bundle's manifest")]
     Unlisted(&'static str),
     /// JSON that does not fit.
-    #[error("bundle file {path}: {source}")]
+    #[error("bundle file {path} is not what it must be")]
     Json {
         /// Which file.
         path: PathBuf,

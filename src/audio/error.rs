@@ -98,7 +98,14 @@ pub enum AudioError {
     },
     /// Reading the source failed, or the decoding thread could not start.
     #[error("reading failed: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+/// By hand: with `#[from]` the cause would be told twice, by the message and as its source.
+impl From<std::io::Error> for AudioError {
+    fn from(cause: std::io::Error) -> Self {
+        Self::Io(cause)
+    }
 }
 
 impl AudioError {

@@ -39,7 +39,7 @@ pub enum ClientError {
     Refused(#[from] Refusal),
     /// There is no such server, or it does not speak websocket.
     #[error("cannot connect: {0}")]
-    Connect(#[source] Box<tungstenite::Error>),
+    Connect(Box<tungstenite::Error>),
     /// The stream was not opened in time.
     #[error("no stream was opened within {limit:?}")]
     ConnectTimeout {

@@ -40,7 +40,7 @@ pub enum EvalError {
         segment: usize,
     },
     /// A line of an instance log is not an instance.
-    #[error("line {line} of the instance log: {source}")]
+    #[error("line {line} of the instance log")]
     Instance {
         /// The line, from 1.
         line: usize,
@@ -48,7 +48,7 @@ pub enum EvalError {
         source: serde_json::Error,
     },
     /// An instance log cannot be read or written.
-    #[error("instance log: {0}")]
+    #[error("instance log")]
     Io(#[from] std::io::Error),
 }
 

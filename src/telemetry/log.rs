@@ -20,13 +20,13 @@ use crate::config::{LogConfig, LogFormat};
 #[derive(Debug, Error)]
 pub enum LogError {
     /// `log.filter` is malformed.
-    #[error("log.filter cannot be read: {0}")]
+    #[error("log.filter cannot be read")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// `log.otlp_endpoint` is no URL of a collector.
-    #[error("log.otlp_endpoint cannot be used: {0}")]
+    #[error("log.otlp_endpoint cannot be used")]
     Collector(#[from] ExporterBuildError),
     /// It has been set up before.
-    #[error("the log is set up already: {0}")]
+    #[error("the log is set up already")]
     Twice(#[from] TryInitError),
 }
 

@@ -29,7 +29,7 @@ pub const UNK: u32 = 3;
 #[derive(Debug, Error)]
 pub enum TextError {
     /// The file cannot be read.
-    #[error("cannot read tokenizer {path}: {source}")]
+    #[error("cannot read tokenizer {path}")]
     Read {
         /// Its path.
         path: String,

@@ -44,7 +44,7 @@ pub use trainer::train;
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     File {
         /// Which file.
         path: PathBuf,

@@ -60,6 +60,7 @@ fn a_failing_file_does_not_stop_the_others() {
     let run = scratch.translate(&["no/such.wav", &empty, &good], &["--stream"]);
     assert_eq!(run.code, 4);
     assert!(run.stderr.contains("no/such.wav: reading failed: No such file"), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().next().unwrap().matches("No such file").count(), 1, "{}", run.stderr);
     assert!(run.stderr.contains("empty.wav: the input is empty"), "{}", run.stderr);
     assert!(run.stderr.contains("2 of 3 files failed"), "{}", run.stderr);
     let said = scratch.translate(&[&good], &["--stream"]).stdout;
@@ -103,6 +104,7 @@ fn a_bad_bundle_is_named() {
     let missing = decalage(&["translate", "--bundle", "no/such", &clip("reference.wav")]);
     assert_eq!(missing.code, 3);
     assert!(missing.stderr.contains("no/such/manifest.json: No such file"), "{}", missing.stderr);
+    assert_eq!(missing.stderr.matches("No such file").count(), 1, "{}", missing.stderr);
     let weights = scratch.bundle().join("model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -41,7 +41,7 @@ pub struct Server {
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// The program cannot be run.
-    #[error("cannot start the server: {0}")]
+    #[error("cannot start the server")]
     Start(#[from] std::io::Error),
     /// It ended before it listened.
     #[error("the server ended ({status}): {log}")]
