@@ -133,10 +133,7 @@ pub enum BundleError {
 impl Assets {
     /// Reads a folder's files and checks that they agree; the manifest and the weights are not looked at.
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
-        let config: BundleConfig = read_json(&folder.join(CONFIG))?;
-        if config.format != FORMAT {
-            return Err(BundleError::Format(config.format));
-        }
+        let config: BundleConfig = read_versioned(&folder.join(CONFIG))?;
         config.model.validate()?;
         let assets = Self {
             source: Tokenizer::from_file(folder.join(SOURCE))?,
@@ -166,10 +163,7 @@ impl Bundle {
     /// Opens a folder: every listed file has its hash, and the parts fit together.
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
-        let manifest: Manifest = read_json(&path)?;
-        if manifest.format != FORMAT {
-            return Err(BundleError::Format(manifest.format));
-        }
+        let manifest: Manifest = read_versioned(&path)?;
         for name in [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS] {
             if !manifest.files.contains_key(name) {
                 return Err(BundleError::Unlisted(name));
@@ -216,8 +210,22 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> BundleError + '_ {
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, BundleError> {
+    parse(path, &fs::read(path).map_err(file(path))?)
+}
+
+/// Looks at the version first: a newer file may have fields that are not known here, and they are not what is wrong.
+fn read_versioned<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, BundleError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
     let data = fs::read(path).map_err(file(path))?;
-    serde_json::from_slice(&data).map_err(|source| BundleError::Json { path: path.to_owned(), source })
+    let Version { format } = parse(path, &data)?;
+    if format == FORMAT { parse(path, &data) } else { Err(BundleError::Format(format)) }
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(path: &Path, data: &[u8]) -> Result<T, BundleError> {
+    serde_json::from_slice(data).map_err(|source| BundleError::Json { path: path.to_owned(), source })
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), BundleError> {

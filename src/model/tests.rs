@@ -214,6 +214,12 @@ fn a_state_survives_its_bytes_and_other_bytes_are_refused() {
 
         assert!(matches!(model.init().with_bytes(&bytes[..bytes.len() / 2]), Err(StateError::Damaged(_))));
         assert!(matches!(model.init().with_bytes(b"nonsense"), Err(StateError::Damaged(_))));
+        // The same length, so that nothing but the version is wrong.
+        let name = br#""version":""#;
+        let at = name.len() + bytes.windows(name.len()).position(|window| window == name).unwrap();
+        let mut other = bytes.clone();
+        other[at] = b'?';
+        assert!(matches!(model.init().with_bytes(&other), Err(StateError::Version(_))));
         let (_store, wider) = build(&ModelConfig { d_model: 64, ..config(kind) });
         assert!(matches!(wider.init().with_bytes(&bytes), Err(StateError::Shape { .. })));
         let place = bytes.windows(13).position(|part| part == br#""version":"1""#).unwrap();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use decalage::bundle::{Assets, Bundle, BundleError};
 use serde_json::Value;
 use support::{Scratch, clip, decalage, wav};
 
@@ -112,8 +113,50 @@ fn a_bad_bundle_is_named() {
     let changed = scratch.translate(&[&clip("reference.wav")], &[]);
     assert_eq!(changed.code, 3);
     assert!(changed.stderr.contains("model.safetensors has sha256 "), "{}", changed.stderr);
-    decalage::bundle::Bundle::seal(scratch.bundle()).unwrap();
+    Bundle::seal(scratch.bundle()).unwrap();
     assert_eq!(scratch.translate(&[&clip("reference.wav")], &[]).code, 0, "sealed again, it is a bundle");
+}
+
+#[test]
+fn what_a_bundle_lacks_is_named() {
+    let scratch = Scratch::new("parts");
+    let folder = scratch.bundle();
+    // Changes a JSON file, and puts it back after the bundle was opened.
+    let opened = |name: &str, seal: bool, change: &dyn Fn(&mut Value)| {
+        let path = folder.join(name);
+        let before = std::fs::read(&path).unwrap();
+        let mut json: Value = serde_json::from_slice(&before).unwrap();
+        change(&mut json);
+        std::fs::write(&path, json.to_string()).unwrap();
+        if seal {
+            Bundle::seal(folder).unwrap();
+        }
+        let error = Bundle::open(folder).unwrap_err();
+        std::fs::write(&path, before).unwrap();
+        Bundle::seal(folder).unwrap();
+        error
+    };
+    // A newer layout is that, whatever else has changed with it.
+    let newer = |json: &mut Value| {
+        json["format"] = 2.into();
+        json["signature"] = "?".into();
+    };
+    let error = opened("manifest.json", false, &newer);
+    assert!(matches!(error, BundleError::Format(2)), "{error:?}");
+    let error = opened("config.json", true, &newer);
+    assert!(matches!(error, BundleError::Format(2)), "{error:?}");
+    let error = opened("manifest.json", false, &|json| json["signature"] = "?".into());
+    assert!(matches!(error, BundleError::Json { .. }), "{error:?}");
+    let error = opened("manifest.json", false, &|json| {
+        json["files"].as_object_mut().unwrap().remove("cmvn.json").unwrap();
+    });
+    assert!(matches!(error, BundleError::Unlisted("cmvn.json")), "{error:?}");
+    let error = opened("config.json", true, &|json| {
+        let vocab = &mut json["model"]["target_vocab"];
+        *vocab = (vocab.as_u64().unwrap() + 1).into();
+    });
+    assert!(matches!(error, BundleError::Mismatch { part: "tokenizer-target.json", .. }), "{error:?}");
+    Bundle::open(folder).unwrap();
 }
 
 #[cfg(target_os = "linux")]
