@@ -10,7 +10,7 @@ use decalage::model::ModelConfig;
 use decalage::text::Tokenizer;
 use decalage::train::{cmvn, read_pairs};
 
-/// Train tokenizers, measure the filterbank's statistics and write the config of a new model
+/// Train tokenizers, measure the filterbank's statistics and write the config of a new model from English speech
 #[derive(Debug, Args)]
 pub(crate) struct Prepare {
     /// Sentence pairs: source, tab, target
@@ -31,6 +31,9 @@ pub(crate) struct Prepare {
     /// Shape of the network
     #[arg(long, value_enum, default_value_t = Size::Small)]
     size: Size,
+    /// Language of the translations, ISO 639-1 (the source is English, as which transcripts are normalised)
+    #[arg(long, value_name = "CODE", default_value = "de", value_parser = language)]
+    target_language: String,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -60,7 +63,7 @@ impl Prepare {
         let config = BundleConfig {
             format: format(),
             source_language: "en".to_owned(),
-            target_language: "de".to_owned(),
+            target_language: self.target_language,
             features,
             model,
         };
@@ -68,4 +71,10 @@ impl Prepare {
         eprintln!("{}: {source_vocab} source labels, {target_vocab} target pieces", self.out.display());
         Ok(())
     }
+}
+
+/// Clients name languages by these codes.
+fn language(code: &str) -> Result<String, String> {
+    let is_code = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase());
+    if is_code { Ok(code.to_owned()) } else { Err("allowed: two letters, such as de".to_owned()) }
 }

@@ -263,6 +263,24 @@ fn what_waited_for_the_last_sample_came_at_the_end() {
 }
 
 #[test]
+fn prepares_a_model_for_another_language() {
+    let scratch = Scratch::new("prepare");
+    let manifest = format!("{}/tests/fixtures/speech/train.tsv", env!("CARGO_MANIFEST_DIR"));
+    let pairs = scratch.file("pairs.tsv", "Good morning.\tGoedemorgen.\n".repeat(4).as_bytes());
+    let out = scratch.path("assets");
+    let prepare = |language: &str| {
+        let sizes = ["--size", "tiny", "--clips", "2", "--target-vocab", "20"];
+        let files = ["--text", &pairs, "--manifest", &manifest, "--out", &out, "--target-language", language];
+        decalage(&[&["prepare"], &sizes[..], &files[..]].concat())
+    };
+    let run = prepare("nl");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let config = Assets::open(out.as_ref()).unwrap().config;
+    assert_eq!((config.source_language.as_str(), config.target_language.as_str()), ("en", "nl"));
+    assert_eq!(prepare("Dutch").code, 2);
+}
+
+#[test]
 fn exports_what_it_can_serve() {
     let scratch = Scratch::new("export");
     let (assets, weights) = (scratch.bundle().to_str().unwrap(), scratch.bundle().join("model.safetensors"));
