@@ -1,6 +1,9 @@
 //! `decalage translate`: audio files, or standard input, to text.
 
-use std::io::{self, IsTerminal, Write};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -9,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
 use decalage::bundle::Bundle;
 use decalage::engine::{Recording, TorchTranslator, session_assets};
 use decalage::policy::{MAX_BEAM_SIZE, PolicyKind};
@@ -46,6 +50,9 @@ pub(crate) struct Translate {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write into this folder instead, for each recording a file of its name
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Also write what was heard
     #[arg(long)]
     transcript: bool,
@@ -53,13 +60,19 @@ pub(crate) struct Translate {
 
 impl Translate {
     pub(crate) fn run(self) -> Result<()> {
+        if let Err(wrong) = self.check_outputs() {
+            clap::Error::raw(ErrorKind::ArgumentConflict, format!("{wrong}\n")).exit();
+        }
+        if let Some(folder) = &self.out {
+            fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
         let bundle = Bundle::open(&self.bundle)?;
         let translator = TorchTranslator::load(&bundle, Device::Cpu)?;
         let assets = Arc::new(session_assets(&bundle.assets));
         let many = self.files.len() > 1;
         let mut failures = Vec::new();
         for file in &self.files {
-            if many && self.format != Format::Json {
+            if many && self.format == Format::Text && self.out.is_none() {
                 writeln!(io::stdout(), "==> {} <==", file.display())?;
             }
             if let Err(error) = self.translate(file, &translator, &assets, &bundle.id) {
@@ -78,6 +91,32 @@ impl Translate {
         }
     }
 
+    /// Before anything is translated: no translation may spoil another one.
+    fn check_outputs(&self) -> Result<(), String> {
+        let is_whole_file = matches!(self.format, Format::Srt | Format::Vtt);
+        if self.out.is_none() && is_whole_file && self.files.len() > 1 {
+            return Err("subtitles of several files are several files: name a folder with --out".to_owned());
+        }
+        let mut paths = BTreeSet::new();
+        match self.files.iter().filter_map(|file| self.path(file)).find(|path| !paths.insert(path.clone())) {
+            None => Ok(()),
+            Some(path) => Err(format!("two recordings would be written to {}, rename one", path.display())),
+        }
+    }
+
+    /// Where a recording's translation goes, if not to standard output.
+    fn path(&self, file: &Path) -> Option<PathBuf> {
+        let stem = if file.as_os_str() == "-" { "stdin".as_ref() } else { file.file_stem().unwrap_or_default() };
+        let mut name = OsString::from(stem);
+        name.push(match self.format {
+            Format::Text => ".txt",
+            Format::Json => ".json",
+            Format::Srt => ".srt",
+            Format::Vtt => ".vtt",
+        });
+        Some(self.out.as_ref()?.join(name))
+    }
+
     fn translate(
         &self,
         file: &Path,
@@ -92,7 +131,11 @@ impl Translate {
         let reader = open_audio(file)?;
         let bar = self.bar(reader.duration_ms());
         let mut recording = Recording::new(translator, assets, SessionConfig { policy, ..SessionConfig::default() })?;
-        let mut output = Output::new(io::stdout().lock(), self.format, self.transcript);
+        let to: Box<dyn Write> = match self.path(file) {
+            Some(path) => Box::new(BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?)),
+            None => Box::new(io::stdout().lock()),
+        };
+        let mut output = Output::new(to, self.format, self.transcript);
         let began = Instant::now();
         let mut fault = None;
         for samples in reader {
@@ -116,7 +159,7 @@ impl Translate {
 
     /// Seconds heard, on a terminal that the translation does not go to.
     fn bar(&self, duration_ms: Option<u64>) -> ProgressBar {
-        let words_go_there = self.format == Format::Text && io::stdout().is_terminal();
+        let words_go_there = self.format == Format::Text && self.out.is_none() && io::stdout().is_terminal();
         if !io::stderr().is_terminal() || words_go_there || duration_ms.is_some_and(|ms| ms < LONG_MS) {
             return ProgressBar::hidden();
         }

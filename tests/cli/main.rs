@@ -69,6 +69,27 @@ fn a_failing_file_does_not_stop_the_others() {
 }
 
 #[test]
+fn subtitles_of_several_files_are_files() {
+    let scratch = Scratch::new("subtitles");
+    let clips = [clip("reference.wav"), clip("mono-16k.mp3")];
+    let files: Vec<&str> = clips.iter().map(String::as_str).collect();
+    let refused = scratch.translate(&files, &["--format", "srt"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    assert!(refused.stderr.contains("name a folder with --out"), "{}", refused.stderr);
+    let out = scratch.path("out");
+    let run = scratch.translate(&files, &["--format", "srt", "--out", &out]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+    for (file, name) in files.iter().zip(["reference.srt", "mono-16k.srt"]) {
+        let alone = scratch.translate(&[file], &["--format", "srt"]).stdout;
+        assert_eq!(std::fs::read_to_string(format!("{out}/{name}")).unwrap(), alone);
+        assert!(alone.starts_with("1\n00:00:0"), "{alone}");
+    }
+    let twice = scratch.translate(&[files[0], files[0]], &["--out", &out]);
+    assert_eq!(twice.code, 2);
+    assert!(twice.stderr.contains("reference.txt, rename one"), "{}", twice.stderr);
+}
+
+#[test]
 fn silence_and_no_samples_are_empty_results() {
     let scratch = Scratch::new("silence");
     for (name, seconds) in [("none.wav", 0), ("silence.wav", 60)] {
