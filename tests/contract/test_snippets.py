@@ -83,7 +83,6 @@ class Snippets(unittest.TestCase):
         own = {name: value for name, value in os.environ.items() if not name.startswith("DECALAGE_")}
         cls.environment = {**own, "PATH": f"{program.parent}:{own['PATH']}", "KEY": "sk-mine"}
         samples = numpy.frombuffer(speech(), dtype="<i2")
-        (cls.clone / "speech.pcm").write_bytes(speech())
         soundfile.write(cls.clone / "talk.mp3", samples, RATE_HZ, format="MP3")
         soundfile.write(cls.clone / "talk.wav", samples, RATE_HZ)
         with (cls.clone / "clips.tsv").open("w", newline="") as manifest:
