@@ -2,8 +2,11 @@
 
 That the server takes the settings in them is tested where it reads them: src/config/tests.rs.
 """
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import tomllib
 import unittest
 
@@ -146,6 +149,16 @@ class Kubernetes(unittest.TestCase):
         self.assertEqual(rule["name"]["as"], name)
         share = int(metric["pods"]["target"]["averageValue"]) / self.config["model"]["max_sessions"]
         self.assertAlmostEqual(share, 0.7, places=2)
+
+
+class Setup(unittest.TestCase):
+    def test_a_missing_compiler_is_named_before_anything_is_fetched(self):
+        for variable, language in [("CC", "C"), ("CXX", "C++")]:
+            environment = {**os.environ, variable: "no-such-compiler -O2"}
+            setup = [sys.executable, ROOT / "scripts/setup-libtorch"]
+            done = subprocess.run(setup, env=environment, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"no {language} compiler 'no-such-compiler' (Debian: apt-get install", done.stderr)
 
 
 class Compose(unittest.TestCase):
