@@ -112,6 +112,11 @@ fn the_map_describes_every_module_and_nothing_else() {
 }
 
 #[test]
+fn every_file_is_compiled() {
+    report(orphans(&rust("src")));
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     report(rust("src").iter().filter_map(headless));
 }
@@ -164,6 +169,14 @@ fn planted_violations_are_named_with_file_and_line() {
     assert_eq!(headless(&engine("src/a.rs")).as_deref(), Some("src/a.rs:1: no header `//!`"));
     assert_eq!(too_long("a.py", &"x\n".repeat(MAX_LINES)), None);
     assert_eq!(too_long("a.py", &"x\n".repeat(MAX_LINES + 1)).as_deref(), Some("a.py: 501 lines, allowed: 500"));
+    let tree = [
+        planted("src/lib.rs", "//! mod b;\npub mod a;"),
+        planted("src/a/mod.rs", "mod c;"),
+        planted("src/a/c.rs", ""),
+        planted("src/a/d.rs", ""),
+        planted("src/b.rs", ""),
+    ];
+    assert_eq!(orphans(&tree), ["src/a/d.rs: no `mod d;` declares it", "src/b.rs: no `mod b;` declares it"]);
     let modules = ["lib.rs", "audio", "bundle.rs"].map(str::to_owned);
     assert_eq!(
         undescribed("//! audio/     bytes to samples\n//! bundle.rs\n//! attic/  old things\n", &modules),
@@ -211,6 +224,21 @@ fn banned(file: &File) -> Vec<String> {
         lines.map(|line| format!("{}:{line}: `{}`: {why}", file.path, words.concat())).collect::<Vec<_>>()
     };
     BANNED.iter().flat_map(found).collect()
+}
+
+/// Files that no other one declares, so that no compiler has read them.
+fn orphans(files: &[File]) -> Vec<String> {
+    let orphan = |file: &File| {
+        let path = file.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let (folder, name) = path.rsplit_once('/')?;
+        let parents = [format!("{folder}/mod.rs"), format!("{folder}.rs"), "src/lib.rs".into(), "src/main.rs".into()];
+        let parents = if folder == "src" { &parents[2..] } else { &parents[..2] };
+        let mut parents = files.iter().filter(|parent| parents.contains(&parent.path));
+        let missing = !parents.any(|parent| !parent.lines_naming(&["mod", name, ";"]).is_empty());
+        missing.then(|| format!("{}: no `mod {name};` declares it", file.path))
+    };
+    let roots = ["src/lib.rs", "src/main.rs"];
+    files.iter().filter(|file| !roots.contains(&file.path.as_str())).filter_map(orphan).collect()
 }
 
 fn headless(file: &File) -> Option<String> {
