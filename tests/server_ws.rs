@@ -16,6 +16,7 @@ mod admission;
 mod ending;
 
 use client::*;
+use decalage::policy::PolicyKind;
 use futures_util::future::join_all;
 use support::*;
 use tokio_tungstenite::tungstenite::Message;
@@ -44,6 +45,22 @@ async fn single_bytes_will_do() {
         stream(&server, &path, &audio, 1, end).await.assert_said(&expected);
     }
     assert!(!expected.is_empty());
+}
+
+/// WebM as a browser's MediaRecorder makes it, without lengths and in whatever pieces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_s_recording_says_what_its_file_says() {
+    let server = start(config()).await;
+    let webm = include_bytes!("fixtures/audio/opus-live.webm");
+    let expected = text(&alone(PolicyKind::WaitK { k: 3 }, webm.to_vec()));
+    assert!(!expected.is_empty());
+    let native = format!("/v1/realtime/translations?model={MODEL}&input_format=webm");
+    for (path, end) in [(native.as_str(), CLOSE), ("/v1/listen", CLOSE_STREAM)] {
+        for size in [11, 317, webm.len()] {
+            stream(&server, path, webm, size, end).await.assert_said(&expected);
+        }
+    }
+    server.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
