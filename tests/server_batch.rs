@@ -216,7 +216,10 @@ async fn begin(server: &Server, request: &[u8]) -> TcpStream {
         let mut stream = server.connect().await;
         stream.write_all(request).await.unwrap();
         tokio::select! {
-            () = server.metric("decalage_sessions 1") => return stream,
+            () = server.metric("decalage_sessions 1") => {
+                server.metric("decalage_streams 0").await; // whose places it does not take
+                return stream;
+            }
             answer = answer(&mut stream) => assert_eq!(answer.status, 503),
         }
     }

@@ -72,6 +72,7 @@ pub(super) struct Admitted {
 pub(super) struct Place {
     _share: Slot<KeyHash>,
     _active: Active,
+    _stream: Option<Active>,
 }
 
 impl App {
@@ -80,6 +81,7 @@ impl App {
         let keys = Keys::new(config.auth.keys.clone());
         let origins = Origins::new(config.server.allowed_origins.clone());
         let by_key = Slots::new(config.auth.max_sessions_per_key);
+        metrics.max_streams.set(config.model.max_sessions as i64);
         Self(Arc::new(Shared { engine, model, config, keys, origins, by_key, metrics, shutdown }))
     }
 
@@ -154,7 +156,8 @@ impl App {
             OpenError::Session(_) => {}
         });
         let (input, events) = opened.map_err(refused)?;
-        let place = Place { _share: share, _active: shared.metrics.session() };
+        let stream = (pace == Pace::Live).then(|| shared.metrics.stream());
+        let place = Place { _share: share, _active: shared.metrics.session(), _stream: stream };
         Ok(Admitted { input, events, info: self.session_info(), place })
     }
 

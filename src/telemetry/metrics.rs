@@ -25,6 +25,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// Jobs that wait for a step.
     pub jobs_waiting: Gauge,
+    /// Live streams that the server takes at a time.
+    pub max_streams: Gauge,
     /// Words that were committed.
     pub committed_words: Counter,
     /// Bytes that came in over all sockets, TLS included.
@@ -32,6 +34,7 @@ pub struct Metrics {
     /// Bytes that went out.
     pub sent_bytes: Counter,
     sessions: Gauge,
+    streams: Gauge,
     sessions_opened: Counter,
     sessions_rejected: Family<Reason, Counter>,
     connections: Gauge,
@@ -124,10 +127,12 @@ impl Metrics {
         let r = &mut registry;
         let metrics = Self {
             jobs_waiting: add(r, "jobs_waiting", "Jobs that wait for a step", Gauge::default()),
+            max_streams: add(r, "max_streams", "Live streams that are taken at a time", Gauge::default()),
             committed_words: add(r, "committed_words", "Words committed", Counter::default()),
             received_bytes: add(r, "received_bytes", "Bytes that came in, as on the wire", Counter::default()),
             sent_bytes: add(r, "sent_bytes", "Bytes that went out, as on the wire", Counter::default()),
             sessions: add(r, "sessions", "Streams and recordings being translated", Gauge::default()),
+            streams: add(r, "streams", "Live streams being translated", Gauge::default()),
             sessions_opened: add(r, "sessions_opened", "Streams and recordings begun", Counter::default()),
             sessions_rejected: add(r, "sessions_rejected", "Streams and recordings refused", Family::default()),
             connections: add(r, "connections", "Open sockets", Gauge::default()),
@@ -155,6 +160,11 @@ impl Metrics {
     pub fn session(&self) -> Active {
         self.sessions_opened.inc();
         Active::new(&self.sessions)
+    }
+
+    /// A live stream, which is a [`Metrics::session`] too, has been taken; it is over when the answer is dropped.
+    pub fn stream(&self) -> Active {
+        Active::new(&self.streams)
     }
 
     /// A stream or a recording was refused.
@@ -236,7 +246,8 @@ mod tests {
     #[test]
     fn every_metric_is_in_the_scrape() {
         let metrics = Metrics::new();
-        let session = metrics.session();
+        let (session, stream) = (metrics.session(), metrics.stream());
+        metrics.max_streams.set(64);
         metrics.session_rejected(Rejection::Share);
         metrics.connection_rejected(Rejection::Capacity);
         metrics.step(StepKind::Encode, 3, Duration::from_millis(20));
@@ -251,6 +262,8 @@ mod tests {
         let text = metrics.encode().unwrap();
         for line in [
             "decalage_sessions 1",
+            "decalage_streams 1",
+            "decalage_max_streams 64",
             "decalage_sessions_opened_total 1",
             "decalage_sessions_rejected_total{reason=\"share\"} 1",
             "decalage_sessions_rejected_total{reason=\"capacity\"} 0",
@@ -276,8 +289,9 @@ mod tests {
             assert!(manual.contains(&format!("`{name}")), "{name} is not in docs/operating.md");
         }
 
-        drop((session, connection));
+        drop((session, stream, connection));
         let text = metrics.encode().unwrap();
-        assert!(text.contains("decalage_sessions 0\n") && text.contains("decalage_connections 0\n"), "{text}");
+        assert!(text.contains("decalage_sessions 0\n") && text.contains("decalage_streams 0\n"), "{text}");
+        assert!(text.contains("decalage_connections 0\n"), "{text}");
     }
 }

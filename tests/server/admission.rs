@@ -107,6 +107,8 @@ async fn whoever_finds_no_place_is_told_when_to_come_again() {
         assert_eq!(answer.status, status);
         assert!(answer.head.contains("retry-after: 5"), "{}", answer.head);
     }
+    server.metric("decalage_streams 3").await;
+    server.metric("decalage_max_streams 3").await;
     server.metric("decalage_sessions_rejected_total{reason=\"share\"} 1").await;
     server.metric("decalage_sessions_rejected_total{reason=\"capacity\"} 1").await;
 

@@ -138,6 +138,7 @@ impl Server {
     /// Waits until nobody holds anything any more.
     pub(crate) async fn empty(&self) {
         self.metric("decalage_sessions 0").await;
+        self.metric("decalage_streams 0").await;
         self.metric("decalage_connections 0").await;
         let begin = Instant::now();
         while self.engine.active() > 0 {
