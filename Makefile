@@ -77,6 +77,7 @@ train-tiny: libtorch
 # The packages go into a folder of their own, as Debian has neither virtual environments nor a pip that installs.
 test-corpus: $(TARGET)/corpus-python/.complete
 	PYTHONPATH=$(<D) python3 -m unittest discover --start-directory scripts/corpus
+	python3 -m unittest discover --start-directory scripts/probes
 
 $(TARGET)/corpus-python/.complete: scripts/corpus/requirements.txt
 	rm -rf $(@D)

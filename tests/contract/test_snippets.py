@@ -42,8 +42,11 @@ INSTEAD = {
     "apt-get install flite npm": "true",
     "scripts/corpus/setup data": "bash -n scripts/corpus/setup",
     "scripts/corpus/generate SHARED data 2": "bash -n scripts/corpus/generate",
-    "scripts/train_small.sh data runs models/en-de-small": "bash -n scripts/train_small.sh",
+    "models/recipes/en-de-small.sh data runs models/en-de-small": "bash -n models/recipes/en-de-small.sh",
     "scripts/evaluate.sh data/eval scores": "bash -n scripts/evaluate.sh",
+    "scripts/longform.sh data/eval scores/longform": "bash -n scripts/longform.sh",
+    "scripts/probes.sh scores/probes": "bash -n scripts/probes.sh",
+    "scripts/baseline.sh data/eval scores/baseline": "bash -n scripts/baseline.sh",
     # A step of `make test` of its own.
     "scripts/train_tiny.sh": "bash -n scripts/train_tiny.sh",
     # Minutes.
