@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::features::{Cmvn, FbankConfig};
+use crate::features::{Cmvn, FbankConfig, FeatureError};
 use crate::model::{ConfigError, ModelConfig};
 use crate::text::{TextError, Tokenizer};
 
@@ -71,7 +71,7 @@ pub struct Bundle {
     pub assets: Assets,
     /// The weights' file.
     pub weights: PathBuf,
-    /// Short hash over the manifest: names the bundle in logs and snapshots.
+    /// Short hash over the manifest: names the bundle in logs and scores.
     pub id: String,
 }
 
@@ -113,6 +113,9 @@ pub enum BundleError {
     /// The network cannot be built.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The filterbank cannot be built.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
     /// A tokenizer cannot be used.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -135,6 +138,7 @@ impl Assets {
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
         let config: BundleConfig = read_versioned(&folder.join(CONFIG))?;
         config.model.validate()?;
+        config.features.validate()?;
         let assets = Self {
             source: Tokenizer::from_file(folder.join(SOURCE))?,
             target: Tokenizer::from_file(folder.join(TARGET))?,

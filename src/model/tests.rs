@@ -222,9 +222,6 @@ fn a_state_survives_its_bytes_and_other_bytes_are_refused() {
         assert!(matches!(model.init().with_bytes(&other), Err(StateError::Version(_))));
         let (_store, wider) = build(&ModelConfig { d_model: 64, ..config(kind) });
         assert!(matches!(wider.init().with_bytes(&bytes), Err(StateError::Shape { .. })));
-        let place = bytes.windows(13).position(|part| part == br#""version":"1""#).unwrap();
-        let newer = [&bytes[..place], br#""version":"9""#, &bytes[place + 13..]].concat();
-        assert_eq!(model.init().with_bytes(&newer).unwrap_err(), StateError::Version("\"9\"".to_owned()));
         let mut forged = state[0].clone();
         forged.encoder.steps = Tensor::from_slice(&[-1i64]);
         assert!(matches!(model.init().with_bytes(&forged.to_bytes().unwrap()), Err(StateError::Damaged(_))));

@@ -177,6 +177,8 @@ fn what_a_bundle_lacks_is_named() {
         *vocab = (vocab.as_u64().unwrap() + 1).into();
     });
     assert!(matches!(error, BundleError::Mismatch { part: "tokenizer-target.json", .. }), "{error:?}");
+    let error = opened("config.json", true, &|json| json["features"]["frame_shift_ms"] = 0.into());
+    assert_eq!(error.to_string(), "frame_shift_ms is 0, allowed is 1 to 25");
     Bundle::open(folder).unwrap();
 }
 
