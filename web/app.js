@@ -177,9 +177,7 @@ function showLanguages() {
 function showLag() {
   const { lagMs, serverMs } = translator.lag;
   if (lagMs === null) return;
-  const seconds = `${(lagMs / 1000).toFixed(1)} s`;
-  byId("lag-value").textContent = seconds;
-  byId("lag-short").textContent = seconds;
+  byId("lag-value").textContent = byId("lag-short").textContent = `${(lagMs / 1000).toFixed(1)} s`;
   byId("lag-text").textContent = `from speech to its words, ${Math.round(serverMs)} ms of it the server’s`;
 }
 

@@ -41,12 +41,12 @@ export class Captions {
   }
 
   /** @param {number} id @param {"source" | "target"} side @param {Word} word */
-  add(id, side, { text, startMs, endMs }) {
+  add(id, side, word) {
     const utterance = this.find(id);
     if (!utterance) return undefined;
-    utterance[side].push({ text, startMs, endMs });
-    utterance.endMs = Math.max(utterance.endMs, endMs);
-    if (side === "target") utterance.tail = tailAfter(utterance.tail, text);
+    utterance[side].push(word);
+    utterance.endMs = Math.max(utterance.endMs, word.endMs);
+    if (side === "target") utterance.tail = tailAfter(utterance.tail, word.text);
     return utterance;
   }
 

@@ -78,7 +78,8 @@ export class Link {
       // Less than a piece only at the very end.
       if (length <= 0 || (length < PIECE_SAMPLES && end < this.to)) break;
       const samples = ring.read(this.sent, length);
-      socket.send(littleEndian(samples));
+      // Little-endian, as the protocol and every machine that has a browser.
+      socket.send(samples);
       this.sent += samples.length;
       if (this.sent - this.marked >= MARK_SAMPLES) this.sendMark();
     }
@@ -120,7 +121,7 @@ export class Link {
     switch (event.type) {
       case "opened":
         this.opened = true;
-        this.socket.send(transcribe(event.session.model));
+        this.socket.send(transcribe(event.model));
         break;
       case "speechStarted":
         this.speaking = true;
@@ -150,11 +151,4 @@ export class Link {
   acknowledge(position) {
     this.acknowledged = Math.max(this.acknowledged, Math.min(position, this.sent));
   }
-}
-
-/** The protocol is little-endian whatever the machine is. @param {Int16Array} samples */
-function littleEndian(samples) {
-  const bytes = new DataView(new ArrayBuffer(2 * samples.length));
-  samples.forEach((sample, i) => bytes.setInt16(2 * i, sample, true));
-  return bytes.buffer;
 }

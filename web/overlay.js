@@ -25,11 +25,7 @@ const translator = new Translator(location.origin, (change) => {
 translator.key = new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
 const { style } = document.documentElement;
 style.setProperty("--size", `${options.size}px`);
-style.setProperty("--colour", options.colour);
-style.setProperty("--outline", options.outline);
-style.setProperty("--background", options.background);
-style.setProperty("--lines", String(options.lines));
-style.setProperty("--align", options.align);
+for (const name of /** @type {const} */ (["colour", "outline", "background", "lines", "align"])) style.setProperty(`--${name}`, `${options[name]}`);
 let timer = 0;
 
 function show() {

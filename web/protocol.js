@@ -6,24 +6,19 @@ export const RATE_HZ = 16_000;
 export const SAMPLES_PER_MS = RATE_HZ / 1000;
 
 /**
- * What a session is.
- * @typedef {{id: string, model: string, sourceLanguage: string, targetLanguage: string}} Session
- */
-
-/**
  * What the server says. Times are milliseconds of audio since the session's first sample.
- * @typedef {{type: "opened" | "updated", session: Session}
+ * @typedef {{type: "opened", model: string} | {type: "updated"}
  *   | {type: "source", text: string, startMs: number, endMs: number}
- *   | {type: "word", text: string, startMs: number, endMs: number, emittedMs: number}
- *   | {type: "lag", sourceMs: number, lagMs: number}
+ *   | {type: "word", text: string, startMs: number, endMs: number}
+ *   | {type: "lag", lagMs: number}
  *   | {type: "speechStarted", startMs: number}
  *   | {type: "speechStopped", startMs: number, endMs: number}
  *   | {type: "tentative", text: string}
  *   | {type: "goAway", timeLeftMs: number}
  *   | {type: "marked", mark: number}
- *   | {type: "error", code: string, message: string}
+ *   | {type: "error", message: string}
  *   | {type: "closed"}
- *   | {type: "unknown", name: string}} ServerEvent
+ *   | {type: "unknown"}} ServerEvent
  */
 
 /**
@@ -33,14 +28,14 @@ export const SAMPLES_PER_MS = RATE_HZ / 1000;
 
 /**
  * Where a session is opened.
- * @param {string} base address of the page or the server
+ * @param {string} base address of the server
  * @param {{model: string, k: number}} options `k`: lag of the wait-k policy, in segments of 320 ms
  */
 export function sessionUrl(base, { model, k }) {
   const url = new URL("/v1/realtime/translations", base);
-  url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
-  const parameters = { model, input_format: "pcm16", rate: RATE_HZ, k, ext: "lag,vad,tentative,go_away" };
-  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, String(value));
+  url.protocol = url.protocol.replace("http", "ws");
+  const parameters = { model, input_format: "pcm16", rate: `${RATE_HZ}`, k: `${k}`, ext: "lag,vad,tentative,go_away" };
+  url.search = `${new URLSearchParams(parameters)}`;
   return url.href;
 }
 
@@ -78,15 +73,15 @@ export function decode(text) {
   const span = { startMs: message.src_start_ms ?? 0, endMs: message.src_end_ms ?? 0 };
   switch (message.type) {
     case "session.created":
-      return { type: "opened", session: session(message.session) };
+      return { type: "opened", model: message.session.model };
     case "session.updated":
-      return { type: "updated", session: session(message.session) };
+      return { type: "updated" };
     case "session.input_transcript.delta":
       return { type: "source", text: message.delta, ...span };
     case "session.output_transcript.delta":
-      return { type: "word", text: message.delta, ...span, emittedMs: message.emitted_ms ?? 0 };
+      return { type: "word", text: message.delta, ...span };
     case "session.metrics":
-      return { type: "lag", sourceMs: message.source_ms, lagMs: message.lag_ms };
+      return { type: "lag", lagMs: message.lag_ms };
     case "session.speech_started":
       return { type: "speechStarted", startMs: message.start_ms };
     case "session.speech_stopped":
@@ -100,15 +95,10 @@ export function decode(text) {
     case "session.closed":
       return { type: "closed" };
     case "error":
-      return { type: "error", code: message.error.code ?? "", message: message.error.message };
+      return { type: "error", message: message.error.message };
     default:
-      return { type: "unknown", name: String(message.type) };
+      return { type: "unknown" };
   }
-}
-
-/** @param {any} session @returns {Session} */
-function session({ id, model, source_language, audio }) {
-  return { id, model, sourceLanguage: source_language, targetLanguage: audio.output.language };
 }
 
 /** Codes after which the same would happen again; of the others the connection, or the server, was to blame. */

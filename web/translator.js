@@ -136,9 +136,8 @@ export class Translator {
   }
 
   ended() {
-    const { source } = this;
+    void this.source?.stop();
     this.source = null;
-    void source?.stop();
     void this.wakeLock.release();
     this.offsetMs = this.heardMs;
     this.firstId = this.nextId;

@@ -25,7 +25,7 @@ class FakeSocket {
   /** @param {any} data */
   send(data) {
     if (typeof data === "string") this.messages.push(JSON.parse(data));
-    else this.audio.push(...new Int16Array(data));
+    else this.audio.push(...data);
   }
 
   close() {
