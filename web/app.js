@@ -8,7 +8,7 @@ import { words } from "./faults.js";
 import { LagPlot, Waveform, animate } from "./meters.js";
 import { Phrases } from "./phrases.js";
 import { initReading } from "./reading.js";
-import { explainK, load, save } from "./settings.js";
+import { explainK, load, save, storage } from "./settings.js";
 import { initSourceChoice } from "./source-choice.js";
 import { Translator } from "./translator.js";
 
@@ -21,10 +21,12 @@ const MAX_SPOKEN = 6;
 const K_DELAY_MS = 400;
 const KEY = "decalage-key";
 
-const settings = load(localStorage);
-const keep = () => save(localStorage, settings);
+const local = storage("localStorage");
+const session = storage("sessionStorage");
+const settings = load(local);
+const keep = () => save(local, settings);
 const translator = new Translator(location.origin, heed);
-translator.key = sessionStorage.getItem(KEY) ?? "";
+translator.key = session.getItem(KEY) ?? "";
 const view = new CaptionsView(byId("captions"), byId("utterances"));
 const phrases = new Phrases();
 const wave = new Waveform(byId("wave", HTMLCanvasElement), byId("level", HTMLMeterElement));
@@ -44,7 +46,7 @@ byId("notice-close").addEventListener("click", () => notice(null));
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   translator.key = byId("key", HTMLInputElement).value.trim();
-  sessionStorage.setItem(KEY, translator.key);
+  session.setItem(KEY, translator.key);
   void findModel();
 });
 animate((now) => {

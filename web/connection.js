@@ -165,8 +165,7 @@ export class Connection {
     try {
       socket = this.world.open(sessionUrl(server, { model, k }), subprotocols(key));
     } catch {
-      // The key has characters that no header may have.
-      return this.stop({ kind: "key", retry: false });
+      return this.stop({ kind: "badKey", retry: false });
     }
     const link = new Link(socket, this.ring, stretch.from, (event) => {
       stretch.heardAt = this.world.now();

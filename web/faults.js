@@ -16,11 +16,12 @@ export const WORDS = {
   noTabAudio: ["The shared tab has no sound.", "Share once more and tick “Also share tab audio”."],
   shareCancelled: ["Nothing was shared.", "Choose a tab to translate what it plays."],
   badFile: ["This file cannot be played.", "Choose another sound or video file, such as mp3, m4a, wav, ogg or mp4."],
+  unreachable: ["No connection to the server.", "Start again once it can be reached."],
   network: ["No connection to the server.", "What is said is kept for two minutes and sent once the connection is back."],
   full: ["The server is full.", "A place may become free at any moment; what is said is kept for two minutes."],
   stopping: ["The server is being stopped.", "The page connects again as soon as there is one."],
   key: ["This server asks for a key.", "Enter the key that you were given."],
-  origin: ["This page may not use this server.", "Its operator has to name the page in “allowed_origins”."],
+  badKey: ["This key cannot be used in a browser.", "One that can has only letters, digits and !#$%&'*+-.^_`|~ in it."],
   failed: ["The server has ended the translation.", ""],
 };
 
@@ -57,7 +58,6 @@ export function mediaFault(error, source) {
 export function refusal({ status, retryAfterS, message }) {
   const retryMs = 1000 * retryAfterS;
   if (status === 401) return { kind: "key", retry: false, message };
-  if (status === 403) return { kind: "origin", retry: false, message };
   if (status === 429 || (status === 503 && !message.includes("stopping"))) return { kind: "full", retryMs, message };
   if (status === 503) return { kind: "stopping", retryMs, message };
   // 400 or 426 says that only the upgrade is missing: the next attempt should succeed.

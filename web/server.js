@@ -16,9 +16,11 @@ const TIMEOUT_MS = 8000;
  * @returns {Promise<Model | Fault>}
  */
 export async function findModel(server, key) {
+  // Streams carry it as a subprotocol, which is a token (RFC 6455).
+  if (/[^\w!#$%&'*+.^`|~-]/.test(key)) return { kind: "badKey" };
   const answer = await ask(server, "/v1/models", key);
   const model = answer.body?.data?.[0];
-  if (!model) return fault(answer);
+  if (!model) return answer.status ? refusal(answer) : { kind: "unreachable" };
   return { name: model.id, source: model.source_language, target: model.target_language };
 }
 
@@ -29,12 +31,8 @@ export async function findModel(server, key) {
  */
 export async function explain(server, key, model) {
   const path = `/v1/realtime/translations?model=${encodeURIComponent(model)}`;
-  return fault(await ask(server, path, key));
-}
-
-/** @param {Awaited<ReturnType<typeof ask>>} answer @returns {Fault} */
-function fault(answer) {
-  return answer.status ? refusal(answer) : { kind: "network", message: answer.message };
+  const answer = await ask(server, path, key);
+  return answer.status ? refusal(answer) : { kind: "network" };
 }
 
 /** @param {string} server @param {string} path @param {string} key */
@@ -47,7 +45,7 @@ async function ask(server, path, key) {
     const body = text.startsWith("{") ? JSON.parse(text) : null;
     const retryAfterS = Number(response.headers.get("retry-after") ?? 0);
     return { status: response.status, retryAfterS, message: String(body?.error?.message ?? text), body };
-  } catch (error) {
-    return { status: 0, retryAfterS: 0, message: String(error), body: null };
+  } catch {
+    return { status: 0, retryAfterS: 0, message: "", body: null };
   }
 }

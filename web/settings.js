@@ -21,13 +21,22 @@ const NAME = "decalage";
 /** @typedef {typeof DEFAULTS} Settings */
 /** @typedef {Pick<Storage, "getItem" | "setItem">} Store */
 
+/** One that forgets where a browser forbids even to look. @param {"localStorage" | "sessionStorage"} name @returns {Store} */
+export function storage(name) {
+  try {
+    return globalThis[name];
+  } catch {
+    return { getItem: () => null, setItem() {} };
+  }
+}
+
 /** @param {Store} store @returns {Settings} */
 export function load(store) {
   try {
     return valid(JSON.parse(store.getItem(NAME) ?? "{}"));
   } catch {
-    // Damaged, or storage is forbidden.
-    return { ...DEFAULTS };
+    // Damaged.
+    return valid(null);
   }
 }
 
@@ -36,7 +45,7 @@ export function save(store, settings) {
   try {
     store.setItem(NAME, JSON.stringify(settings));
   } catch {
-    // Full or forbidden: the settings hold until the page is closed.
+    // Full: the settings hold until the page is closed.
   }
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WORDS, mediaFault, refusal, words } from "../../../web/faults.js";
 import { parse } from "../../../web/overlay-options.js";
-import { DEFAULTS, explainK, load, save, valid } from "../../../web/settings.js";
+import { findModel } from "../../../web/server.js";
+import { DEFAULTS, explainK, load, save, storage, valid } from "../../../web/settings.js";
 
 test("settings come back, and damaged ones are replaced", () => {
   let stored = "";
@@ -13,9 +14,21 @@ test("settings come back, and damaged ones are replaced", () => {
   stored = "{";
   assert.deepEqual(load(store), DEFAULTS);
   assert.deepEqual(valid({ k: 99, size: 1.5, contrast: "yes", deviceId: 4, key: "sk" }), DEFAULTS);
-  const forbidden = { getItem: () => { throw new Error(); }, setItem: () => { throw new Error(); } };
-  save(forbidden, mine);
-  assert.deepEqual(load(forbidden), DEFAULTS);
+  const full = { getItem: () => { throw new Error(); }, setItem: () => { throw new Error(); } };
+  save(full, mine);
+  assert.deepEqual(load(full), DEFAULTS);
+  Object.defineProperty(globalThis, "localStorage", { get: () => { throw new Error("even to look is forbidden"); }, configurable: true });
+  save(storage("localStorage"), mine);
+  assert.deepEqual(load(storage("localStorage")), DEFAULTS);
+});
+
+test("a key that no websocket can carry is refused before anybody is asked", async () => {
+  const kind = async (/** @type {string} */ key) => {
+    const found = await findModel("http://127.0.0.1:1", key);
+    return "kind" in found && found.kind;
+  };
+  for (const key of ["c2VjcmV0Cg==", "a b", "a/b", "clé"]) assert.equal(await kind(key), "badKey", key);
+  for (const key of ["", "sk-1", "ek_a.B~c!"]) assert.equal(await kind(key), "unreachable", key);
 });
 
 test("the overlay's address is held to what is allowed", () => {
