@@ -8,6 +8,7 @@ import { Link } from "./link.js";
 import { SAMPLES_PER_MS, sessionUrl, subprotocols } from "./protocol.js";
 import { Ring } from "./ring.js";
 
+/** @import { Word } from "./captions.js" */
 /** @import { Resume, Socket } from "./link.js" */
 /** @import { Ending, ServerEvent } from "./protocol.js" */
 /** @import { Fault } from "./faults.js" */
@@ -33,7 +34,9 @@ const TICK_MS = 250;
  * @typedef {{server: string, model: string, key: string, k: number}} Options
  * @typedef {{from: number, to: number, link: Link | null, resume: Resume | null, current: Running | null, delayMs: number,
  *   retryAt: number, heardAt: number}} Stretch
- * @typedef {{id: number, targetWords: number, sourceWords: number, skipTarget: number, skipSource: number}} Running
+ * @typedef {Resume & {seenMs: number, startMs: number, at: number, held: Heard[]}} Running `seenMs`: the original up to here is
+ *   there already; `at`: words of this session; `held`: what it has said while it is not known whether those are there too
+ * @typedef {Extract<ServerEvent, {type: "source" | "word"}>} Heard
  */
 
 /**
@@ -144,10 +147,10 @@ export class Connection {
       if (!link) {
         if (now >= stretch.retryAt) this.connect(stretch);
       } else if (link.isBroken) {
-        link.abandon(lost("the server is too slow"));
+        link.abandon("the server is too slow");
       } else {
         if (!link.isWaiting) stretch.heardAt = now;
-        if (now - stretch.heardAt > SILENCE_MS) link.abandon(lost("no answer"));
+        if (now - stretch.heardAt > SILENCE_MS) link.abandon("no answer");
         else link.pump();
       }
     }
@@ -188,19 +191,17 @@ export class Connection {
         stretch.resume = null;
         break;
       case "speechStopped":
-        if (current) this.heed({ type: "utteranceEnd", id: current.id, endMs: event.endMs });
         stretch.current = null;
+        if (!current) break;
+        this.goOn(current);
+        this.heed({ type: "utteranceEnd", id: current.id, endMs: event.endMs });
         break;
       case "source":
-        if (!current) break;
-        if (++current.sourceWords > current.skipSource) this.heed({ ...event, id: current.id });
-        break;
       case "word":
-        if (!current) break;
-        if (++current.targetWords > current.skipTarget) this.heed({ ...event, id: current.id });
+        if (current) this.heard(current, event);
         break;
       case "tentative":
-        if (current && current.targetWords >= current.skipTarget) this.heed({ ...event, id: current.id });
+        if (current && current.at >= current.shown.length) this.heed({ ...event, id: current.id });
         break;
       case "lag":
         this.heed({ type: "lag", lagMs: event.lagMs });
@@ -215,10 +216,46 @@ export class Connection {
 
   /** @param {Resume | null} resume @param {number} startMs @returns {Running} */
   utterance(resume, startMs) {
-    const id = resume?.utterance ?? this.utterances++;
+    const { id, shown, sourceEndMs } = resume ?? { id: this.utterances++, shown: [], sourceEndMs: -1 };
     if (!resume) this.heed({ type: "utterance", id, startMs });
-    const [skipTarget, skipSource] = [resume?.targetWords ?? 0, resume?.sourceWords ?? 0];
-    return { id, targetWords: 0, sourceWords: 0, skipTarget, skipSource };
+    return { id, shown, sourceEndMs, seenMs: sourceEndMs, startMs, at: 0, held: [] };
+  }
+
+  /** @param {Running} current @param {Heard} event */
+  heard(current, event) {
+    const { at, shown, held } = current;
+    if (at >= shown.length) return this.show(current, event);
+    held.push(event);
+    if (event.type === "source") return;
+    if (bare(event) !== bare(/** @type {Word} */ (shown[at]))) return this.sayAnew(current);
+    if (++current.at === shown.length) this.goOn(current);
+  }
+
+  /** @param {Running} current @param {Heard} event */
+  show(current, event) {
+    if (event.type === "word") current.at = current.shown.push(event);
+    else if ((event.startMs + event.endMs) / 2 < current.seenMs) return;
+    else current.sourceEndMs = Math.max(current.sourceEndMs, event.endMs);
+    this.heed({ ...event, id: current.id });
+  }
+
+  /** The words are those that were there. @param {Running} current */
+  goOn(current) {
+    for (const event of current.held) if (event.type === "source") this.show(current, event);
+    current.held = [];
+  }
+
+  /**
+   * They are not, and a sentence of two halves that do not fit would say what nobody has said: the first is broken off, and
+   * the whole is said once more. @param {Running} current
+   */
+  sayAnew(current) {
+    const { id, startMs, held, shown } = current;
+    const endMs = shown.at(-1)?.endMs ?? startMs;
+    this.heed({ type: "word", id, text: " …", startMs: endMs, endMs });
+    this.heed({ type: "utteranceEnd", id, endMs });
+    Object.assign(current, this.utterance(null, startMs));
+    for (const event of held) this.show(current, event);
   }
 
   /** @param {Stretch} stretch @param {Link} link @param {Ending} ending */
@@ -230,7 +267,7 @@ export class Connection {
     if (!isDone) {
       const { current } = stretch;
       const delayMs = Math.min(MAX_DELAY_MS, Math.max(FIRST_DELAY_MS, 2 * stretch.delayMs));
-      const next = this.begin(link.acknowledged, stretch.to, current ? resumed(current) : stretch.resume, delayMs);
+      const next = this.begin(link.acknowledged, stretch.to, current ?? stretch.resume, delayMs);
       if (!link.opened) this.explain(next);
     }
     this.tick();
@@ -271,13 +308,7 @@ export class Connection {
   }
 }
 
-/** @param {string} message @returns {Ending} */
-function lost(message) {
-  return { kind: "lost", retry: true, message };
-}
-
-/** @param {Running} current @returns {Resume} */
-function resumed({ id, targetWords, sourceWords, skipTarget, skipSource }) {
-  const most = Math.max;
-  return { utterance: id, targetWords: most(targetWords, skipTarget), sourceWords: most(sourceWords, skipSource) };
+/** A word without what a second hearing may change and no reader minds. @param {{text: string}} word */
+function bare({ text }) {
+  return text.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
 }

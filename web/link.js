@@ -3,6 +3,7 @@
 
 import { SAMPLES_PER_MS, close, decode, ending, mark, transcribe } from "./protocol.js";
 
+/** @import { Word } from "./captions.js" */
 /** @import { Ring } from "./ring.js" */
 /** @import { Ending, ServerEvent } from "./protocol.js" */
 
@@ -23,8 +24,8 @@ const UNDECIDED_SAMPLES = 1000 * SAMPLES_PER_MS;
  */
 
 /**
- * An utterance that was cut off: its words that are there already come a second time.
- * @typedef {{utterance: number, targetWords: number, sourceWords: number}} Resume
+ * An utterance that was cut off: what is there already comes a second time, maybe in other words.
+ * @typedef {{id: number, shown: Word[], sourceEndMs: number}} Resume
  */
 
 export class Link {
@@ -100,11 +101,11 @@ export class Link {
     this.pump();
   }
 
-  /** Nothing more is wanted of it. @param {Ending} [why] */
+  /** Nothing more is wanted of it. @param {string} [why] if the rest is wanted of another one */
   abandon(why) {
     this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
-    if (why) this.end(why);
+    if (why) this.end({ kind: "lost", retry: true, message: why });
     this.ended = true;
   }
 

@@ -46,6 +46,11 @@ class FakeSocket {
     this.say("session.output_transcript.delta", { delta, src_start_ms: at, src_end_ms: at + 300 });
   }
 
+  /** @param {string} delta @param {number} at */
+  original(delta, at) {
+    this.say("session.input_transcript.delta", { delta, src_start_ms: at, src_end_ms: at + 300 });
+  }
+
   markAll() {
     for (const { type, mark } of this.messages) if (type === "session.mark") this.say("session.marked", { mark });
   }
@@ -159,6 +164,55 @@ test("after a broken connection the unfinished utterance is sent again, and its 
   connection.finish();
   second.finish();
   assert.deepEqual(states().filter((state) => state !== "connecting"), ["live", "waiting", "live", "finishing", "ended"]);
+});
+
+test("what is worded otherwise when it is sent again is said anew, as one sentence, and the first is broken off", () => {
+  const { sockets, push, wait, words, happenings } = start();
+  const first = some(sockets[0]);
+  first.open();
+  push(4);
+  first.say("session.speech_started", { start_ms: 500 });
+  first.original(" he", 500);
+  first.original(" watches", 900);
+  for (const [i, word] of ["Er", " sieht", " jeden"].entries()) first.word(word, 500 + 400 * i);
+  first.end(1006);
+  wait(1000);
+  const second = some(sockets[1]);
+  second.open();
+  second.say("session.speech_started", { start_ms: 500 });
+  second.original(" he", 500);
+  second.word("Er", 500);
+  second.say("session.tentative.delta", { text: "guckt" });
+  assert.equal(words().length, 3, "not yet known whether it goes on");
+  second.original(" watches", 900);
+  second.word(" guckt", 900);
+  second.word(" fern.", 1300);
+  assert.deepEqual(words().slice(3), ["0 …@1600", "1Er@500", "1 guckt@900", "1 fern.@1300"]);
+  const source = happenings.filter(({ type }) => type === "source").map(({ id, text }) => `${id}${text}`);
+  assert.deepEqual(source, ["0 he", "0 watches", "1 he", "1 watches"]);
+  assert.deepEqual(happenings.filter(({ type }) => type === "utteranceEnd").map(({ id }) => id), [0]);
+  assert.ok(happenings.every(({ type }) => type !== "tentative"));
+});
+
+test("the original goes on where it was in time, however many words it has now", () => {
+  const { sockets, push, wait, words, happenings } = start();
+  const said = (/** @type {number} */ index, /** @type {[string, number][]} */ original, /** @type {string[]} */ target) => {
+    const socket = some(sockets[index]);
+    socket.open();
+    socket.say("session.speech_started", { start_ms: 500 });
+    for (const [word, at] of original) socket.original(word, at);
+    for (const [i, word] of target.entries()) socket.word(word, 500 + i);
+    return socket;
+  };
+  push(4);
+  said(0, [[" it", 500]], []).end(1006);
+  wait(1000);
+  said(1, [[" it", 500], [" is", 800], [" late", 1100]], ["Es", " ist", " spät,"]).end(1006);
+  wait(2000);
+  const second = said(2, [[" it's", 550], [" late", 1100], [" now", 1400]], ["es", " ist", " spät", " jetzt"]);
+  second.say("session.speech_stopped", { start_ms: 500, end_ms: 2000 });
+  assert.deepEqual(words(), ["0Es@500", "0 ist@501", "0 spät,@502", "0 jetzt@503"]);
+  assert.equal(happenings.flatMap(({ type, text }) => (type === "source" ? [text] : [])).join(""), " it is late now");
 });
 
 test("a second break within the same utterance still shows nothing twice", () => {
