@@ -20,6 +20,7 @@ const MAX_SPOKEN = 6;
 /** A slider that is dragged passes many values. */
 const K_DELAY_MS = 400;
 const KEY = "decalage-key";
+const STATES = { connecting: "Connecting …", live: "Listening", waiting: "Connecting again", finishing: "Finishing …" };
 
 const local = storage("localStorage");
 const session = storage("sessionStorage");
@@ -36,6 +37,8 @@ const choice = initSourceChoice(settings, keep, () => void begin());
 const enableExports = initExports(translator.captions);
 /** @type {"idle" | "running" | "finishing"} */
 let phase = "idle";
+/** Why there is no connection, as last told: who has dismissed it is not told again. @type {string | undefined} */
+let told;
 
 initReading(settings, keep);
 initPatience();
@@ -67,6 +70,8 @@ async function begin() {
   const wish = choice.wish();
   if (!wish) return choice.ask();
   notice(null);
+  byId("notice-count").textContent = "";
+  told = undefined;
   setPhase("running");
   setStatus("connecting", "Starting …");
   const fault = await translator.start(wish, settings.k);
@@ -101,11 +106,13 @@ function heed(change) {
     case "utteranceEnd":
       speak(phrases.end(change.id));
       break;
-    case "lost": {
-      const seconds = Math.ceil(change.lostMs / 1000);
-      notice({ kind: "network" }, `There was no connection for too long: ${seconds} s of sound and more are lost.`);
+    case "fault":
+      notice(change.fault);
       break;
-    }
+    case "lost":
+      if (!byId("notice-count").textContent) notice({ kind: "lost" });
+      byId("notice-count").textContent = `${change.lostMs / 1000} s`;
+      break;
     case "state":
       showState(change);
   }
@@ -113,19 +120,16 @@ function heed(change) {
 
 /** @param {Extract<Change, {type: "state"}>} change */
 function showState({ state, fault, retryMs }) {
-  const seconds = Math.ceil((retryMs ?? 0) / 1000);
-  if (state === "live") setStatus("live", "Listening");
-  else if (state === "finishing") setStatus("finishing", "Finishing …");
-  else if (state === "waiting") setStatus("waiting", `Connecting again in ${seconds} s`);
-  else if (state === "connecting") setStatus("connecting", "Connecting …");
-  else {
+  byId("countdown").textContent = state === "waiting" ? `in ${Math.ceil((retryMs ?? 0) / 1000)} s` : "";
+  if (state === "ended") {
     for (const { id } of translator.captions.recent) speak(phrases.end(id));
     setPhase("idle");
     setStatus("idle", fault ? "Stopped" : "Finished");
-  }
+  } else setStatus(state, STATES[state]);
   if (state === "finishing") setPhase("finishing");
-  if (fault) notice(fault);
-  else if (state === "live" && byId("notice").dataset.kind === "connection") notice(null);
+  if (fault && fault.kind !== told) notice(fault);
+  else if (state === "live" && byId("notice").dataset.kind === told) notice(null);
+  if (fault || state === "live") told = fault?.kind;
 }
 
 /** @param {"idle" | "running" | "finishing"} next */
@@ -143,16 +147,17 @@ function setStatus(state, text) {
   if (status.textContent !== text) status.textContent = text;
 }
 
-/** @param {Fault | null} fault @param {string} [advice] instead of the usual */
-function notice(fault, advice) {
+/** @param {Fault | null} fault */
+function notice(fault) {
   const box = byId("notice");
   box.hidden = !fault;
   if (!fault) return;
   const said = words(fault);
-  box.dataset.kind = ["network", "full", "stopping"].includes(fault.kind) && !advice ? "connection" : fault.kind;
+  box.dataset.kind = fault.kind;
   byId("notice-title").textContent = said.title;
-  byId("notice-advice").textContent = advice ?? said.advice;
-  byId("key-form").hidden = fault.kind !== "key";
+  byId("notice-advice").textContent = said.advice;
+  byId("notice-count").textContent = "";
+  byId("key-form").hidden = fault.kind !== "key" && fault.kind !== "badKey";
 }
 
 /** For screen readers. @param {string} phrase */

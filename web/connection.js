@@ -5,7 +5,7 @@
 // is begun anew at what was not acknowledged. Invariant: every sample of the ring belongs to exactly one stretch.
 
 import { Link } from "./link.js";
-import { SAMPLES_PER_MS, sessionUrl, subprotocols } from "./protocol.js";
+import { RATE_HZ, SAMPLES_PER_MS, sessionUrl, subprotocols } from "./protocol.js";
 import { Ring } from "./ring.js";
 
 /** @import { Word } from "./captions.js" */
@@ -29,7 +29,7 @@ const TICK_MS = 250;
  *   | {type: "source" | "word", id: number, text: string, startMs: number, endMs: number}
  *   | {type: "tentative", id: number, text: string}
  *   | {type: "lag", lagMs: number}
- *   | {type: "lost", lostMs: number}} Happening
+ *   | {type: "lost", lostMs: number}} Happening `lost`: all that is, in whole seconds
  * @typedef {"connecting" | "live" | "waiting" | "finishing" | "ended"} State
  * @typedef {{server: string, model: string, key: string, k: number}} Options
  * @typedef {{from: number, to: number, link: Link | null, resume: Resume | null, current: Running | null, delayMs: number,
@@ -58,7 +58,7 @@ export class Connection {
     /** @type {Stretch[]} */
     this.stretches = [];
     this.utterances = 0;
-    this.reportedLost = 0;
+    this.lostMs = 0;
     /** @type {State} */
     this.state = "connecting";
     this.finishing = false;
@@ -74,11 +74,8 @@ export class Connection {
   /** More audio. @param {Int16Array} samples */
   push(samples) {
     this.ring.push(samples);
-    const { lostSamples } = this.ring;
-    if (lostSamples > this.reportedLost) {
-      this.heed({ type: "lost", lostMs: (lostSamples - this.reportedLost) / SAMPLES_PER_MS });
-      this.reportedLost = lostSamples;
-    }
+    const lostMs = 1000 * Math.ceil(this.ring.lostSamples / RATE_HZ);
+    if (lostMs > this.lostMs) this.heed({ type: "lost", lostMs: (this.lostMs = lostMs) });
     for (const { link } of this.stretches) link?.pump();
   }
 

@@ -18,6 +18,7 @@ export const WORDS = {
   badFile: ["This file cannot be played.", "Choose another sound or video file, such as mp3, m4a, wav, ogg or mp4."],
   unreachable: ["No connection to the server.", "Start again once it can be reached."],
   network: ["No connection to the server.", "What is said is kept for two minutes and sent once the connection is back."],
+  lost: ["Some of the sound is lost.", "There was no connection for longer than the two minutes that are kept:"],
   full: ["The server is full.", "A place may become free at any moment; what is said is kept for two minutes."],
   stopping: ["The server is being stopped.", "The page connects again as soon as there is one."],
   key: ["This server asks for a key.", "Enter the key that you were given."],

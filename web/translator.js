@@ -17,7 +17,7 @@ import { WakeLock } from "./wake-lock.js";
 /** @import { Source, Wish } from "./sources.js" */
 
 /**
- * @typedef {{type: "changed", utterance: Utterance} | {type: "word", id: number, text: string}
+ * @typedef {{type: "changed", utterance: Utterance} | {type: "word", id: number, text: string} | {type: "fault", fault: Fault | null}
  *   | Extract<Happening, {type: "state" | "lost" | "utteranceEnd"}>} Change
  */
 
