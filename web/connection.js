@@ -20,6 +20,12 @@ const MAX_DELAY_MS = 15_000;
 /** Without any answer to what was asked: a socket may be dead for minutes before the browser says so. */
 const SILENCE_MS = 12_000;
 const TICK_MS = 250;
+/** How often a server that is about to stop is asked whether another one has taken its place. */
+const LEAVE_MS = 1000;
+/** A server that is full this soon after a session of ours has ended has not noticed. */
+const LEFT_MS = 3000;
+/** As often in a row a socket that could be opened is not, and it is not by chance. */
+const MAX_CHANCES = 2;
 
 /**
  * What happens; positions are milliseconds of the page's audio.
@@ -33,7 +39,7 @@ const TICK_MS = 250;
  * @typedef {"connecting" | "live" | "waiting" | "finishing" | "ended"} State
  * @typedef {{server: string, model: string, key: string, k: number}} Options
  * @typedef {{from: number, to: number, link: Link | null, resume: Resume | null, current: Running | null, delayMs: number,
- *   retryAt: number, heardAt: number}} Stretch
+ *   retryAt: number, heardAt: number, leaveAt: number}} Stretch
  * @typedef {Resume & {seenMs: number, startMs: number, at: number, held: Heard[]}} Running `seenMs`: the original up to here is
  *   there already; `at`: words of this session; `held`: what it has said while it is not known whether those are there too
  * @typedef {Extract<ServerEvent, {type: "source" | "word"}>} Heard
@@ -59,6 +65,10 @@ export class Connection {
     this.stretches = [];
     this.utterances = 0;
     this.lostMs = 0;
+    /** Sockets in a row that were not opened. */
+    this.unopened = 0;
+    /** When a session of ours last ended. */
+    this.leftAt = -Infinity;
     /** @type {State} */
     this.state = "connecting";
     this.finishing = false;
@@ -107,7 +117,7 @@ export class Connection {
     // Not all at once when a server comes back.
     const retryAt = now() + delayMs * (0.5 + random() / 2);
     /** @type {Stretch} */
-    const stretch = { from, to, link: null, resume, current: null, delayMs, retryAt, heardAt: now() };
+    const stretch = { from, to, link: null, resume, current: null, delayMs, retryAt, heardAt: now(), leaveAt: Infinity };
     this.stretches.push(stretch);
     this.stretches.sort((a, b) => a.from - b.from);
     return stretch;
@@ -135,6 +145,15 @@ export class Connection {
     this.tick();
   }
 
+  /** Hands over as soon as a server takes sessions again, which this one will not; until then it goes on. @param {Stretch} stretch */
+  async leave(stretch) {
+    stretch.leaveAt = Infinity;
+    const { kind } = await this.world.explain();
+    if (this.stretches.at(-1) !== stretch) return;
+    if (kind === "upgrade") this.handOver();
+    else stretch.leaveAt = this.world.now() + LEAVE_MS;
+  }
+
   /** What is due: connections to open or to give up, audio to send. */
   tick() {
     if (this.state === "ended") return;
@@ -149,6 +168,7 @@ export class Connection {
         if (!link.isWaiting) stretch.heardAt = now;
         if (now - stretch.heardAt > SILENCE_MS) link.abandon("no answer");
         else link.pump();
+        if (now >= stretch.leaveAt) void this.leave(stretch);
       }
     }
     this.release();
@@ -180,6 +200,9 @@ export class Connection {
   said(stretch, event) {
     const { current } = stretch;
     switch (event.type) {
+      case "opened":
+        this.unopened = 0;
+        break;
       case "marked":
         stretch.delayMs = 0;
         break;
@@ -204,7 +227,8 @@ export class Connection {
         this.heed({ type: "lag", lagMs: event.lagMs });
         break;
       case "goAway":
-        if (event.timeLeftMs > 1000) this.handOver();
+        // With less, it closes before anybody could be asked.
+        if (event.timeLeftMs > LEAVE_MS) stretch.leaveAt = this.world.now();
         break;
     }
     this.release();
@@ -261,11 +285,21 @@ export class Connection {
     this.stretches.splice(this.stretches.indexOf(stretch), 1);
     if (!ending.retry && ending.kind !== "finished") return this.stop({ kind: "failed", message: ending.message });
     const isDone = ending.kind === "finished" || link.acknowledged >= stretch.to;
-    if (!isDone) {
+    if (isDone) {
+      // Its place is free in a moment.
+      this.leftAt = this.world.now();
+      for (const other of this.stretches) {
+        other.delayMs = 0;
+        other.retryAt = Math.min(other.retryAt, this.leftAt + FIRST_DELAY_MS);
+      }
+    } else {
       const { current } = stretch;
       const delayMs = Math.min(MAX_DELAY_MS, Math.max(FIRST_DELAY_MS, 2 * stretch.delayMs));
       const next = this.begin(link.acknowledged, stretch.to, current ?? stretch.resume, delayMs);
-      if (!link.opened) this.explain(next);
+      if (!link.opened) {
+        this.unopened++;
+        void this.explain(next);
+      }
     }
     this.tick();
   }
@@ -275,7 +309,10 @@ export class Connection {
     const fault = await this.world.explain();
     if (this.state === "ended" || stretch.link) return;
     if (fault.retry === false) return this.stop(fault);
-    this.fault = fault;
+    const isOurs = this.stretches.some(({ link }) => link?.opened) || this.world.now() < this.leftAt + LEFT_MS;
+    if (fault.kind === "full" && isOurs) return;
+    // What was in the way may be gone already.
+    this.fault = fault.kind === "upgrade" && this.unopened <= MAX_CHANCES ? undefined : fault;
     stretch.retryAt = Math.max(stretch.retryAt, this.world.now() + (fault.retryMs ?? 0));
     this.showState();
   }

@@ -18,6 +18,7 @@ export const WORDS = {
   badFile: ["This file cannot be played.", "Choose another sound or video file, such as mp3, m4a, wav, ogg or mp4."],
   unreachable: ["No connection to the server.", "Start again once it can be reached."],
   network: ["No connection to the server.", "What is said is kept for two minutes and sent once the connection is back."],
+  upgrade: ["Something between page and server lets no websocket through.", "A proxy has to pass on Upgrade and Connection, and Host unchanged."],
   lost: ["Some of the sound is lost.", "There was no connection for longer than the two minutes that are kept:"],
   full: ["The server is full.", "A place may become free at any moment; what is said is kept for two minutes."],
   stopping: ["The server is being stopped.", "The page connects again as soon as there is one."],
@@ -61,8 +62,8 @@ export function refusal({ status, retryAfterS, message }) {
   if (status === 401) return { kind: "key", retry: false, message };
   if (status === 429 || (status === 503 && !message.includes("stopping"))) return { kind: "full", retryMs, message };
   if (status === 503) return { kind: "stopping", retryMs, message };
-  // 400 or 426 says that only the upgrade is missing: the next attempt should succeed.
-  if (status === 400 || status === 426) return { kind: "network", message };
+  // Only the upgrade is missing: a stream would be taken.
+  if (status === 400 || status === 426) return { kind: "upgrade", message };
   if (status >= 500) return { kind: "network", message };
   return { kind: "failed", retry: false, message };
 }

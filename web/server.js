@@ -25,7 +25,7 @@ export async function findModel(server, key) {
 }
 
 /**
- * Why a stream cannot be opened: asks for one without the upgrade, which takes no place.
+ * Why a stream cannot be opened, `upgrade` if it could: asks for one without the upgrade, which takes no place.
  * @param {string} server @param {string} key @param {string} model
  * @returns {Promise<Fault>}
  */

@@ -74,6 +74,7 @@ class FakeSocket {
 
 /** @param {import("../../../web/faults.js").Fault} [fault] why connections fail */
 function start(fault = { kind: "network" }) {
+  const why = { fault };
   /** @type {FakeSocket[]} */
   const sockets = [];
   /** @type {any[]} */
@@ -82,7 +83,7 @@ function start(fault = { kind: "network" }) {
   let tick = () => {};
   const world = {
     open: (/** @type {string} */ url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
-    explain: async () => fault,
+    explain: async () => why.fault,
     now: () => now,
     random: () => 1,
     every: (/** @type {() => void} */ run) => {
@@ -94,6 +95,7 @@ function start(fault = { kind: "network" }) {
   const connection = new Connection(world, options, (happening) => happenings.push(happening));
   let sent = 0;
   return {
+    why,
     connection,
     sockets,
     happenings,
@@ -350,6 +352,82 @@ test("without a connection for too long the oldest audio is lost, and that is sa
   next.bufferedAmount = 0;
   next.open();
   assert.equal(next.audio.length, 120 * SECOND);
+});
+
+test("sockets that never open though the server would take them are held up in between", async () => {
+  const { sockets, wait, happenings } = start({ kind: "upgrade" });
+  const told = async () => {
+    some(sockets.at(-1)).end(1006);
+    await Promise.resolve();
+    for (const before = sockets.length; sockets.length === before; ) wait(250);
+    return happenings.findLast(({ state }) => state === "waiting").fault?.kind;
+  };
+  assert.deepEqual([await told(), await told(), await told()], [undefined, undefined, "upgrade"]);
+  some(sockets.at(-1)).open();
+  await told();
+  assert.equal(await told(), undefined, "once one was open, it is by chance");
+});
+
+test("a new k on a full server waits for the place of the old session, and no longer", async () => {
+  const { connection, sockets, push, wait, happenings, audio } = start({ kind: "full", retryMs: 5000 });
+  some(sockets[0]).open();
+  push(2);
+  connection.setK(5);
+  some(sockets[1]).end(1006);
+  await Promise.resolve();
+  push(1);
+  wait(5000);
+  some(sockets.at(-1)).end(1006);
+  await Promise.resolve();
+  some(sockets[0]).finish();
+  const before = sockets.length;
+  wait(750);
+  assert.equal(sockets.length, before + 1, "at once, though the delay had grown");
+  // The server may still be busy with the end of the old one.
+  some(sockets.at(-1)).end(1006);
+  await Promise.resolve();
+  wait(1250);
+  some(sockets.at(-1)).open();
+  assert.deepEqual(some(sockets.at(-1)).audio, audio(2 * SECOND, 3 * SECOND));
+  assert.ok(happenings.every(({ fault }) => !fault), "nothing is wrong");
+});
+
+test("a server that is about to stop is left when another one takes sessions, and used until then", async () => {
+  const { why, sockets, push, wait, audio } = start({ kind: "stopping", retryMs: 5000 });
+  const first = some(sockets[0]);
+  first.open();
+  push(1);
+  first.say("session.go_away", { time_left_ms: 20_000 });
+  for (let second = 0; second < 3; second++) {
+    wait(1000);
+    await Promise.resolve();
+    push(1);
+  }
+  assert.equal(sockets.length, 1);
+  assert.deepEqual(first.audio, audio(0, 4 * SECOND));
+  why.fault = { kind: "upgrade" };
+  wait(1250);
+  await Promise.resolve();
+  assert.ok(first.isFinishing);
+  push(1);
+  some(sockets[1]).open();
+  assert.deepEqual(some(sockets[1]).audio, audio(4 * SECOND, 5 * SECOND));
+});
+
+test("a server that stops before another one has come is waited for", async () => {
+  const { sockets, push, wait, audio } = start({ kind: "stopping" });
+  const first = some(sockets[0]);
+  first.open();
+  first.say("session.go_away", { time_left_ms: 20_000 });
+  push(1);
+  wait(250);
+  first.end(1001, "draining");
+  await Promise.resolve();
+  wait(1000);
+  some(sockets[1]).open();
+  assert.deepEqual(some(sockets[1]).audio, audio(0, SECOND));
+  wait(5000);
+  assert.equal(sockets.length, 2);
 });
 
 test("a refusal that will not change ends it, with its reason", async () => {

@@ -53,7 +53,8 @@ test("every refusal has words, and says whether to try again", () => {
   assert.deepEqual(of(503, "all 2 places are taken", 5), { kind: "full", retryMs: 5000, message: "all 2 places are taken" });
   assert.equal(of(503, "the server is stopping", 5).kind, "stopping");
   assert.equal(of(429, "this key has 1 streams", 5).kind, "full");
-  for (const status of [400, 426, 500, 502]) assert.equal(of(status).kind, "network");
+  for (const status of [500, 502]) assert.equal(of(status).kind, "network");
+  for (const status of [400, 426]) assert.equal(of(status).kind, "upgrade", "a stream would have been taken");
   assert.equal(of(404).retry, false);
   for (const kind of /** @type {(keyof typeof WORDS)[]} */ (Object.keys(WORDS))) assert.ok(words({ kind }).title);
   const named = (/** @type {string} */ name) => Object.assign(new Error(), { name });
