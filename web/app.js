@@ -75,7 +75,7 @@ async function begin() {
   setPhase("running");
   setStatus("connecting", "Starting …");
   const fault = await translator.start(wish, settings.k);
-  if (fault) {
+  if (!translator.source) {
     setPhase("idle");
     setStatus("idle", "Ready");
     notice(fault);

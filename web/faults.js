@@ -12,6 +12,7 @@ export const WORDS = {
   noMicrophone: ["No microphone was found.", "Connect one, or translate a file."],
   denied: ["The microphone is blocked.", "Allow it in the address bar of your browser, then start again."],
   busy: ["The microphone cannot be used.", "Another program may be using it. Close that one, or choose another microphone."],
+  interrupted: ["The sound is interrupted.", "A call or another program may have it. If it does not come back, start again."],
   sourceEnded: ["The sound has ended.", "The microphone was unplugged, or sharing was stopped."],
   noTabAudio: ["The shared tab has no sound.", "Share once more and tick “Also share tab audio”."],
   shareCancelled: ["Nothing was shared.", "Choose a tab to translate what it plays."],
@@ -45,11 +46,10 @@ export function words({ kind, message }) {
  */
 export function mediaFault(error, source) {
   const name = error instanceof Error ? error.name : "";
-  const message = String(error);
-  if (name === "NotAllowedError") return { kind: source === "tab" ? "shareCancelled" : "denied", message };
-  if (name === "NotFoundError" || name === "OverconstrainedError") return { kind: "noMicrophone", message };
-  if (name === "NotReadableError" || name === "AbortError") return { kind: "busy", message };
-  return { kind: "unsupported", message };
+  if (name === "NotAllowedError") return { kind: source === "tab" ? "shareCancelled" : "denied" };
+  if (name === "NotFoundError" || name === "OverconstrainedError") return { kind: "noMicrophone" };
+  if (name === "NotReadableError" || name === "AbortError") return { kind: "busy" };
+  return { kind: "unsupported" };
 }
 
 /**

@@ -17,9 +17,12 @@ const STALE_MS = 8000;
 const MAX_SHOWN = 4;
 
 const options = parse(new URLSearchParams(location.search));
+/** Why the sound has ended. @type {Fault | null} */
+let fault = null;
 const translator = new Translator(location.origin, (change) => {
   if (change.type === "changed") show();
-  if (change.type === "state" && change.state === "ended") help(change.fault ?? null);
+  if (change.type === "fault") fault = change.fault;
+  if (change.type === "state" && change.state === "ended") help(change.fault ?? fault);
 });
 // Behind the #, which browsers do not send: a key must not get into a log.
 translator.key = new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
@@ -50,7 +53,7 @@ async function wish() {
 
 async function start() {
   byId("help").hidden = true;
-  const fault = await translator.start(await wish(), options.k);
+  fault = await translator.start(await wish(), options.k);
   if (fault) help(fault);
 }
 

@@ -36,6 +36,8 @@ export class Translator {
     this.connection = null;
     /** @type {Source | null} */
     this.source = null;
+    /** Ends a start that is under way. @type {((fault: Fault | null) => void) | null} */
+    this.cancel = null;
     /** Position of the first sample of this run in all that has been heard, in milliseconds. */
     this.offsetMs = 0;
     /** Number of the first utterance of this run, and of the next. */
@@ -57,19 +59,23 @@ export class Translator {
     return null;
   }
 
-  /** To be called in a click. @param {Wish} wish @param {number} k @returns {Promise<Fault | null>} */
+  /**
+   * To be called in a click. There is a `source` afterwards unless it failed, or was finished meanwhile.
+   * @param {Wish} wish @param {number} k @returns {Promise<Fault | null>}
+   */
   async start(wish, k) {
-    const source = await openSource(wish, () => void this.finish());
-    if ("kind" in source) return source;
-    const fault = this.model ? null : await this.findModel();
-    if (fault || !this.model) {
-      await source.stop();
-      return fault;
+    const opening = this.open(wish).catch(() => /** @type {Fault} */ ({ kind: "unsupported" }));
+    const source = await Promise.race([opening, new Promise((/** @type {(fault: Fault | null) => void} */ resolve) => (this.cancel = resolve))]);
+    this.cancel = null;
+    if (!source || "kind" in source) {
+      // Permission may yet be given: too late.
+      void opening.then((late) => void ("kind" in late || late.stop()));
+      return source;
     }
     void this.wakeLock.hold();
     this.source = source;
     const resampler = new Resampler(source.rateHz, RATE_HZ);
-    const options = { server: this.server, model: this.model.name, key: this.key, k };
+    const options = { server: this.server, model: this.model?.name ?? "", key: this.key, k };
     const connection = new Connection(this.world(), options, (happening) => this.happened(happening));
     this.connection = connection;
     this.resampler = resampler;
@@ -77,11 +83,22 @@ export class Translator {
     return null;
   }
 
-  /** No more sound; the rest of the text follows. */
-  async finish() {
+  /** @param {Wish} wish @returns {Promise<Source | Fault>} */
+  async open(wish) {
+    const source = await openSource(wish, (fault) => void this.finish(fault), (fault) => this.heed({ type: "fault", fault }));
+    const fault = "kind" in source || this.model ? null : await this.findModel();
+    if (!fault || "kind" in source) return source;
+    await source.stop();
+    return fault;
+  }
+
+  /** No more sound; the rest of the text follows. @param {Fault} [fault] why there is no more */
+  async finish(fault) {
+    if (this.cancel) return this.cancel(fault ?? null);
     const { source, connection, resampler } = this;
     if (!source || !connection || !resampler) return;
     this.source = null;
+    if (fault) this.heed({ type: "fault", fault });
     await source.stop();
     connection.push(toPcm16(resampler.finish()));
     connection.finish();
