@@ -34,7 +34,7 @@ const wave = new Waveform(byId("wave", HTMLCanvasElement), byId("level", HTMLMet
 const plot = new LagPlot(byId("plot", HTMLCanvasElement));
 const start = byId("start", HTMLButtonElement);
 const choice = initSourceChoice(settings, keep, () => void begin());
-const enableExports = initExports(translator.captions);
+const showExports = initExports(translator.captions);
 /** @type {"idle" | "running" | "finishing"} */
 let phase = "idle";
 /** Why there is no connection, as last told: who has dismissed it is not told again. @type {string | undefined} */
@@ -46,6 +46,7 @@ initPatience();
 byId("panel", HTMLDetailsElement).open = matchMedia("(min-width: 56.01rem)").matches;
 start.addEventListener("click", () => void (phase === "idle" ? begin() : end()));
 byId("notice-close").addEventListener("click", () => notice(null));
+byId("clear").addEventListener("click", clear);
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   translator.key = byId("key", HTMLInputElement).value.trim();
@@ -92,13 +93,25 @@ async function end() {
   await translator.finish();
 }
 
+function clear() {
+  if (!confirm("Clear all text?")) return;
+  translator.clear();
+  view.clear();
+  byId("spoken").replaceChildren();
+  byId("welcome").hidden = false;
+  showExports();
+  setPhase("idle");
+  setStatus("idle", "Ready");
+  start.focus();
+}
+
 /** @param {Change} change */
 function heed(change) {
   switch (change.type) {
     case "changed":
       byId("welcome").hidden = true;
       view.show(change.utterance, translator.captions.recent);
-      enableExports();
+      showExports();
       break;
     case "word":
       speak(phrases.add(change.id, change.text));
@@ -136,6 +149,7 @@ function showState({ state, fault, retryMs }) {
 function setPhase(next) {
   phase = next;
   document.body.dataset.phase = next;
+  byId("clear", HTMLButtonElement).disabled = next !== "idle" || translator.captions.recent.length === 0;
   start.textContent = { idle: "Start", running: "Stop", finishing: "Stop now" }[next];
   choice.lock(next !== "idle");
 }

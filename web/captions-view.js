@@ -39,6 +39,12 @@ export class CaptionsView {
     this.follow();
   }
 
+  /** Forgets everything. */
+  clear() {
+    this.rows.clear();
+    this.list.replaceChildren();
+  }
+
   follow() {
     if (this.follows) this.scroller.scrollTop = this.scroller.scrollHeight;
   }

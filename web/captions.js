@@ -80,6 +80,11 @@ export class Captions {
     }
   }
 
+  /** Forgets everything. */
+  clear() {
+    this.recent.length = this.archive.length = this.archivedWords = this.dropped = 0;
+  }
+
   /** Everything that was said, oldest first. @returns {Generator<{startMs: number, source: Word[], target: Word[]}>} */
   *all() {
     for (const { startMs, source, target } of this.archive) {

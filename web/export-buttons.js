@@ -8,7 +8,7 @@ import { srt, txt, vtt } from "./export.js";
 const FORMATS = { txt, srt, vtt };
 const COPIED_MS = 1500;
 
-/** @param {Captions} captions @returns {() => void} to be called once there is something to save */
+/** @param {Captions} captions @returns {() => void} to be called when they change */
 export function initExports(captions) {
   const side = byId("side", HTMLSelectElement);
   const chosen = () => /** @type {"source" | "target"} */ (side.value);
@@ -27,7 +27,8 @@ export function initExports(captions) {
     buttons.push(button);
   }
   return () => {
-    for (const button of buttons) button.disabled = false;
+    for (const button of buttons) button.disabled = captions.recent.length === 0;
+    byId("dropped").textContent = captions.dropped ? `without the first ${captions.dropped} sentences` : "";
   };
 }
 

@@ -109,6 +109,13 @@ export class Translator {
     this.connection?.stop();
   }
 
+  /** Forgets all runs: the next one begins at zero. Only to be called between runs. */
+  clear() {
+    this.captions.clear();
+    this.lag = new Lag();
+    this.offsetMs = 0;
+  }
+
   /** @param {number} k */
   setK(k) {
     this.connection?.setK(k);
