@@ -65,7 +65,7 @@ function help(fault) {
 }
 
 byId("start").addEventListener("click", () => void start());
-// Streaming software gives the microphone without asking; a browser wants a click first.
+// Where the microphone was allowed before, or for every page, as streaming software can be told; else a click comes first.
 const permission = await navigator.permissions?.query({ name: /** @type {any} */ ("microphone") }).catch(() => null);
 if (permission?.state === "granted" && options.source === "microphone") void start();
 else help(null);
