@@ -1,6 +1,7 @@
-// A server with the bundled model, a wire to it that can be cut, and a browser whose microphone plays a recording.
-// Invariant: whatever was started ends with the test.
+// A server with the bundled model, a wire to it that can be cut, a browser whose microphone plays a recording, and what is
+// asked of its pages. Invariant: whatever was started ends with the test.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,7 +18,9 @@ const load = async (name) => {
 };
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-export const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+export const SAMPLE = "models/en-de-small/sample.opus";
+export const PATIENCE_MS = 90_000;
 export const folder = mkdtempSync(join(tmpdir(), "decalage-web-"));
 const ending = [() => rmSync(folder, { recursive: true, force: true })];
 export const finish = async () => {
@@ -48,8 +51,8 @@ export async function serve(env = {}, port = 0) {
   return { address, stop, log: () => log };
 }
 
-/** A wire to `address` that can be cut, and kept from being mended. */
-export async function wire(address) {
+/** A wire to `address` that can be cut, and kept from being mended; `rewrite` changes what clients say. */
+export async function wire(address, rewrite = (bytes) => bytes) {
   const target = new URL(address);
   const sockets = new Set();
   let whole = true;
@@ -58,7 +61,7 @@ export async function wire(address) {
     const upstream = connect(Number(target.port), target.hostname);
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
       sockets.add(from);
-      from.on("data", (bytes) => to.write(bytes));
+      from.on("data", (bytes) => to.write(from === client ? rewrite(bytes) : bytes));
       from.on("error", () => {});
       from.on("close", () => {
         sockets.delete(from);
@@ -87,11 +90,52 @@ export async function wire(address) {
 export async function launch(wav) {
   const { chromium } = await load("playwright-core");
   const executablePath = await (await load("@sparticuz/chromium")).executablePath();
-  const args = ["--no-sandbox", "--autoplay-policy=user-gesture-required", "--mute-audio"];
+  const args = ["--no-sandbox", "--autoplay-policy=user-gesture-required", "--mute-audio", "--host-resolver-rules=MAP insecure.test 127.0.0.1"];
   if (wav) args.push("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${wav}%noloop`);
   const browser = await chromium.launch({ executablePath, args });
   ending.push(() => browser.close());
   return browser;
+}
+
+/** All of it; `open` gives a page that must not complain, but of `complaints`. */
+export async function stage() {
+  const server = await serve();
+  const line = await wire(server.address);
+  const decoder = await launch();
+  const page = await decoder.newPage();
+  await page.goto(server.address);
+  const wav = await toWav(page, [SAMPLE], 1);
+  await decoder.close();
+  const browser = await launch(wav);
+  const open = async (path = "/", { address = line.address, complaints = [], prepare = () => {}, ...options } = {}) => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, permissions: ["microphone", "clipboard-write", "clipboard-read"], reducedMotion: "reduce", ...options });
+    const page = await context.newPage();
+    const wrong = [];
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(message.text()));
+    page.on("pageerror", (error) => wrong.push(error.stack));
+    await page.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective}`)));
+    await page.addInitScript(prepare);
+    await page.goto(address + path);
+    const close = async () => {
+      await context.close();
+      const unexpected = wrong.filter((text) => !complaints.some((pattern) => pattern.test(text)));
+      assert.deepEqual(unexpected, []);
+    };
+    return { page, close };
+  };
+  return { server, line, wav, open };
+}
+
+export const status = (page, text) => page.waitForFunction((text) => document.querySelector("#status").textContent.includes(text), text, { timeout: PATIENCE_MS });
+export const words = (page, side = "target") => page.locator(`.utterance .${side} .word`).allTextContents();
+export const wordCount = (page, count) => page.waitForFunction((count) => document.querySelectorAll(".target .word").length >= count, count, { timeout: PATIENCE_MS });
+
+/** What is wrong with a page's accessibility, as axe sees it. */
+export async function axe(page) {
+  const context = page.context();
+  await page.evaluate(AXE).catch(() => context.addInitScript(AXE));
+  const { violations } = await page.evaluate(() => window.axe.run());
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }
 
 /** Decodes recordings, one after the other with `pauseS` of silence between, to a wav file. */

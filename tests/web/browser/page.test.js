@@ -2,50 +2,19 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { AXE, finish, launch, serve, toWav, wire } from "./harness.js";
+import { PATIENCE_MS, SAMPLE, axe, finish, stage, status, wordCount, words } from "./harness.js";
 
 const MAX_SCRIPT_BYTES = 60_000;
-const SAMPLE = "models/en-de-small/sample.opus";
-const PATIENCE_MS = 90_000;
+/** What Lighthouse calls good: first and largest contentful paint, total blocking time, layout shift (half of it). */
+const GOOD = { firstPaintMs: 1800, largestPaintMs: 2500, blockingMs: 200, shift: 0.05 };
+const NUM_LOADS = 5;
 const WEB = new URL("../../../web/", import.meta.url);
 
-let server, line, wav, browser;
-
-before(async () => {
-  server = await serve();
-  line = await wire(server.address);
-  const decoder = await launch();
-  const page = await decoder.newPage();
-  await page.goto(server.address);
-  wav = await toWav(page, [SAMPLE], 1);
-  await decoder.close();
-  browser = await launch(wav);
-});
-
+const { server, line, wav, open } = await stage();
 after(finish);
 
-/** A page that must not complain; `complaints` are allowed to. */
-async function open(path = "/", { address = line.address, complaints = [], ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, permissions: ["microphone", "clipboard-write", "clipboard-read"], reducedMotion: "reduce", ...options });
-  const page = await context.newPage();
-  const wrong = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(message.text()));
-  page.on("pageerror", (error) => wrong.push(error.stack));
-  await page.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective}`)));
-  await page.goto(address + path);
-  const close = async () => {
-    await context.close();
-    const unexpected = wrong.filter((text) => !complaints.some((pattern) => pattern.test(text)));
-    assert.deepEqual(unexpected, []);
-  };
-  return { page, close };
-}
-
-const status = (page, text) => page.waitForFunction((text) => document.querySelector("#status").textContent.includes(text), text, { timeout: PATIENCE_MS });
-const words = (page, side = "target") => page.locator(`.utterance .${side} .word`).allTextContents();
-const wordCount = (page, count) => page.waitForFunction((count) => document.querySelectorAll(".target .word").length >= count, count, { timeout: PATIENCE_MS });
 /** Long enough for all of the recording. */
 const heardAll = (page) => page.waitForTimeout((readFileSync(wav).length / 96_000) * 1000 + 500);
 
@@ -66,14 +35,6 @@ async function shown(page) {
 async function saved(page, format) {
   const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#${format}`)]);
   return { name: download.suggestedFilename(), text: readFileSync(await download.path(), "utf8") };
-}
-
-/** What is wrong with a page's accessibility, as axe sees it. */
-async function axe(page) {
-  const context = page.context();
-  await page.evaluate(AXE).catch(() => context.addInitScript(AXE));
-  const { violations } = await page.evaluate(() => window.axe.run());
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }
 
 test("who speaks reads German, and saves what the page shows", async () => {
@@ -142,7 +103,8 @@ test("a cut connection loses no sound and says nothing twice", async () => {
   const text = await words(page);
   assert.deepEqual(text.slice(0, before.length), before);
   const expected = await page.evaluate(translate, whole.toString("base64"));
-  const utterances = (await shown(page)).trim().split("\n");
+  // One that is worded otherwise is broken off, and said anew.
+  const utterances = (await shown(page)).trim().split("\n").filter((text) => !text.endsWith(" …"));
   assert.equal(utterances.length, expected.length, `${utterances.join("\n")}\ninstead of\n${expected.join("\n")}`);
   const ratio = text.length / expected.join(" ").split(" ").length;
   assert.ok(ratio > 0.7 && ratio < 1.4, `${ratio}:\n${utterances.join("\n")}\ninstead of\n${expected.join("\n")}`);
@@ -197,6 +159,21 @@ test("a file is played and translated in step", async () => {
   assert.ok(at > 1 && at < length, "words come while it plays");
   await status(page, "Finished");
   assert.ok((await words(page)).length > 15);
+  const first = await saved(page, "srt");
+  // The next one's times are its own once the page is cleared.
+  page.on("dialog", (dialog) => dialog.accept());
+  await page.focus("#vtt");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.id === "start");
+  assert.equal(await page.locator(".utterance").count(), 0);
+  assert.ok(await page.isVisible("#welcome") && await page.isDisabled("#srt") && await page.isDisabled("#clear"));
+  assert.deepEqual(await axe(page), []);
+  await page.click("#start");
+  await wordCount(page, 4);
+  assert.ok(await page.isDisabled("#clear"), "not while it runs");
+  await status(page, "Finished");
+  assert.equal((await saved(page, "srt")).text.split("\n")[1]?.slice(0, 7), first.text.split("\n")[1]?.slice(0, 7));
   await close();
 });
 
@@ -290,59 +267,6 @@ test("the overlay shows captions and nothing else, on a transparent page", async
   await other.close();
 });
 
-test("every failure is said in plain words", async (t) => {
-  const complaints = [/Failed to load resource|WebSocket connection|ERR_/];
-  const notice = (page, text) => page.waitForFunction((text) => !document.querySelector("#notice").hidden && document.querySelector("#notice").textContent.includes(text), text, { timeout: PATIENCE_MS });
-
-  await t.test("no permission", async () => {
-    const { page, close } = await open();
-    await page.evaluate(() => {
-      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
-    });
-    await page.click("#start");
-    await notice(page, "The microphone is blocked");
-    assert.equal(await page.textContent("#start"), "Start");
-    assert.deepEqual(await axe(page), []);
-    await close();
-  });
-
-  await t.test("a key is asked for, a wrong one refused, a right one kept for this tab", async () => {
-    const { address, stop } = await serve({ DECALAGE_AUTH__KEYS: '["sk-web-test"]' });
-    const { page, close } = await open("/", { address, complaints });
-    for (const key of ["sk-wrong-key", "sk-web-test"]) {
-      await notice(page, "asks for a key");
-      await page.fill("#key", key);
-      await page.click("#key-form button");
-    }
-    await page.waitForFunction(() => document.querySelector("#notice").hidden);
-    await page.click("#start");
-    await wordCount(page, 2);
-    assert.equal(await page.evaluate(() => localStorage.getItem("decalage")?.includes("sk-web-test") ?? false), false);
-    await close();
-    await stop();
-  });
-
-  await t.test("a full server, and one that stops", async () => {
-    const full = await serve({ DECALAGE_MODEL__MAX_SESSIONS: "1" });
-    const one = await open("/", { address: full.address, complaints });
-    await one.page.click("#start");
-    await status(one.page, "Listening");
-    const two = await open("/", { address: full.address, complaints });
-    await two.page.click("#start");
-    await notice(two.page, "The server is full");
-    await one.page.click("#start");
-    await status(two.page, "Listening");
-    await wordCount(two.page, 2);
-    await full.stop();
-    await notice(two.page, "No connection to the server");
-    await two.page.click("#start");
-    await two.page.click("#start");
-    await status(two.page, "Finished");
-    await one.close();
-    await two.close();
-  });
-});
-
 test("the page is accessible in the dark, on a telephone, and with captions alone", async () => {
   for (const options of [{ colorScheme: "dark" }, { viewport: { width: 390, height: 844 } }, { viewport: { width: 360, height: 640 }, colorScheme: "dark" }]) {
     const { page, close } = await open("/", options);
@@ -377,27 +301,62 @@ test("the page holds few elements however long somebody speaks", async () => {
   });
   assert.equal(Math.max(...counts.slice(40)), Math.max(...counts.slice(40, 80)));
   assert.ok(Math.max(...counts) < 1500, `${Math.max(...counts)}`);
+  // Hours later the oldest text is given up, which stands beside what saves the rest.
+  const said = await page.evaluate(async () => {
+    const [{ Captions }, { initExports }] = await Promise.all([import("/captions.js"), import("/export-buttons.js")]);
+    const captions = new Captions();
+    const show = initExports(captions);
+    const texts = [];
+    for (const dropped of [0, 12]) {
+      captions.dropped = dropped;
+      show();
+      texts.push(document.querySelector("#dropped").textContent);
+    }
+    return texts;
+  });
+  assert.deepEqual(said, ["", "without the first 12 sentences"]);
   await close();
 });
 
 test("the page is light, quick and still", async () => {
-  const { page, close } = await open();
-  await page.waitForTimeout(500);
-  const measured = await page.evaluate(async () => {
-    const shifts = await new Promise((resolve) => {
-      new PerformanceObserver((list) => resolve(list.getEntries())).observe({ type: "layout-shift", buffered: true });
-      setTimeout(() => resolve([]), 500);
-    });
-    const scripts = performance.getEntriesByType("resource").filter(({ name }) => name.endsWith(".js"));
-    const [paint] = performance.getEntriesByName("first-contentful-paint");
-    const [{ domComplete }] = performance.getEntriesByType("navigation");
-    return { completeMs: domComplete, transferred: scripts.reduce((sum, { transferSize }) => sum + transferSize, 0), scripts: scripts.length, paintMs: paint.startTime, shift: shifts.reduce((sum, { value }) => sum + value, 0) };
-  });
+  const loads = [];
+  for (let i = 0; i < NUM_LOADS; i++) loads.push(await load());
+  // The machine has other work: what it does to one load is not the page's.
+  const median = (name) => loads.map((load) => load[name]).sort((a, b) => a - b)[NUM_LOADS >> 1];
+  const measured = Object.fromEntries(Object.keys(loads[0]).map((name) => [name, median(name)]));
   assert.ok(measured.scripts > 10 && measured.transferred < MAX_SCRIPT_BYTES, JSON.stringify(measured));
-  assert.ok(measured.shift < 0.05, JSON.stringify(measured));
+  for (const [name, most] of Object.entries(GOOD)) assert.ok(measured[name] < most, JSON.stringify(measured));
+  assert.ok(measured.firstPaintMs > 0 && measured.largestPaintMs >= measured.firstPaintMs, JSON.stringify(measured));
   const code = readdirSync(WEB).filter((name) => name.endsWith(".js")).map((name) => readFileSync(new URL(name, WEB), "utf8"));
   const bare = code.join("\n").replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "").replaceAll(/^\s+|\n(?=\n)/gm, "");
   assert.ok(bare.length < MAX_SCRIPT_BYTES, `${bare.length} bytes of code`);
   console.log({ ...measured, code: bare.length, withComments: code.join("").length, gzip: gzipSync(bare).length });
-  await close();
 });
+
+/** Loads the page with nothing stored; gives what was measured. */
+async function load() {
+  const prepare = () => {
+    window.entries = { "layout-shift": [], "largest-contentful-paint": [], longtask: [] };
+    for (const [type, found] of Object.entries(window.entries)) {
+      new PerformanceObserver((list) => found.push(...list.getEntries())).observe({ type, buffered: true });
+    }
+  };
+  const { page, close } = await open("/", { prepare });
+  await page.waitForTimeout(1000);
+  const measured = await page.evaluate(() => {
+    const { "layout-shift": shifts, "largest-contentful-paint": paints, longtask: tasks } = window.entries;
+    const sum = (values) => values.reduce((sum, value) => sum + value, 0);
+    const scripts = performance.getEntriesByType("resource").filter(({ name }) => name.endsWith(".js"));
+    return {
+      scripts: scripts.length,
+      transferred: sum(scripts.map(({ transferSize }) => transferSize)),
+      firstPaintMs: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+      largestPaintMs: paints.at(-1).startTime,
+      // What a task takes beyond 50 ms, a visitor waits for.
+      blockingMs: sum(tasks.map(({ duration }) => duration - 50)),
+      shift: sum(shifts.map(({ value }) => value)),
+    };
+  });
+  await close();
+  return measured;
+}
