@@ -25,7 +25,7 @@ pub(super) struct Seat<S> {
     current: Option<Letter>,
     /// A request is being answered.
     busy: bool,
-    /// Up to which audio what came when, oldest first.
+    /// Up to which audio what came when, oldest first: at most one a millisecond, and none that no word can ask for.
     arrivals: VecDeque<(u64, Instant)>,
     /// An answered mark that has not left, and when it came.
     held: Option<(Event, Instant)>,
@@ -121,7 +121,7 @@ impl<S: Clone> Seat<S> {
                         self.fail(error.into());
                         return Next::Over;
                     }
-                    self.arrivals.push_back((self.session.accepted_ms(), letter.received));
+                    self.arrived(letter.received);
                 }
                 // Fails only if the session has failed, which the next round finds.
                 Input::Flush => drop(self.session.flush()),
@@ -166,6 +166,16 @@ impl<S: Clone> Seat<S> {
         }
     }
 
+    /// Notes when the audio accepted so far was complete, and forgets what nobody will ask for: all before it is worked
+    /// off.
+    fn arrived(&mut self, received: Instant) {
+        forget(&mut self.arrivals, self.session.consumed_ms());
+        let until_ms = self.session.accepted_ms();
+        if self.arrivals.back().is_none_or(|&(last_ms, _)| last_ms < until_ms) {
+            self.arrivals.push_back((until_ms, received));
+        }
+    }
+
     fn fail(&mut self, error: StreamError) {
         // Without room the reader is told by the end of the channel.
         let _ = self.events.try_send(Err(error));
@@ -174,8 +184,40 @@ impl<S: Clone> Seat<S> {
 
 /// How long ago the audio up to `source_ms` was complete.
 fn lag_ms(arrivals: &mut VecDeque<(u64, Instant)>, source_ms: u64) -> u64 {
+    forget(arrivals, source_ms);
+    arrivals.front().map_or(0, |(_, received)| received.elapsed().as_millis() as u64)
+}
+
+/// Drops what came before the audio up to `source_ms` was complete, but never the last.
+fn forget(arrivals: &mut VecDeque<(u64, Instant)>, source_ms: u64) {
     while arrivals.len() > 1 && arrivals.front().is_some_and(|&(until_ms, _)| until_ms < source_ms) {
         arrivals.pop_front();
     }
-    arrivals.front().map_or(0, |(_, received)| received.elapsed().as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::session::scripted::ScriptedState;
+    use crate::session::tests::assets;
+
+    #[test]
+    fn silence_in_tiny_pieces_leaves_nothing_behind() {
+        let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (events, _reader) = mpsc::channel(8);
+        let (stalled, slot) = (Arc::default(), Arc::new(permit()));
+        let opening = Opening { config: Default::default(), events, stalled, slot, opened: Instant::now() };
+        let mut seat: Seat<ScriptedState> = Seat::new(opening, &assets()).unwrap();
+        let mut most = 0;
+        for _ in 0..60_000 {
+            let input = Input::Samples(vec![0.0; 8]);
+            seat.accept(Letter { input, _credit: permit(), received: Instant::now() });
+            assert!(matches!(seat.advance(&mut |_| ()), Next::Wait));
+            most = most.max(seat.arrivals.len());
+        }
+        assert_eq!(seat.session.accepted_ms(), 30_000);
+        assert!(most < 100, "{most} arrivals are kept");
+    }
 }

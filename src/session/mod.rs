@@ -258,6 +258,12 @@ impl<S: Clone> Session<S> {
         self.front.accepted_ms()
     }
 
+    /// Audio that had to be consumed for all that was said so far, in milliseconds: no later word has a smaller
+    /// [`event::Committed::source_ms`].
+    pub fn consumed_ms(&self) -> u64 {
+        self.front.consumed_ms()
+    }
+
     /// How this session behaves.
     pub fn config(&self) -> &SessionConfig {
         &self.core.config
