@@ -15,11 +15,34 @@ use crate::session::translator::{DecodeJob, EncodeJob, SearchJob};
 const MAX_RESTS: usize = 4;
 
 /// Requests that step together, with the streams they are of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Batch<S> {
     Decode(Vec<(u64, DecodeJob<S>)>),
     Encode(Vec<(u64, EncodeJob<S>)>),
     Search(Vec<(u64, SearchJob<S>)>),
+}
+
+impl<S> Batch<S> {
+    /// The streams, in the order of their requests.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        fn ids<J>(jobs: &[(u64, J)]) -> Vec<u64> {
+            jobs.iter().map(|(id, _)| *id).collect()
+        }
+        match self {
+            Self::Decode(jobs) => ids(jobs),
+            Self::Encode(jobs) => ids(jobs),
+            Self::Search(jobs) => ids(jobs),
+        }
+    }
+
+    /// Each on its own.
+    pub(super) fn into_requests(self) -> Vec<Request<S>> {
+        match self {
+            Self::Decode(jobs) => jobs.into_iter().map(|(_, job)| Request::Decode(job)).collect(),
+            Self::Encode(jobs) => jobs.into_iter().map(|(_, job)| Request::Encode(job)).collect(),
+            Self::Search(jobs) => jobs.into_iter().map(|(_, job)| Request::Search(job)).collect(),
+        }
+    }
 }
 
 /// What waits.

@@ -1,9 +1,10 @@
 //! The engine: worker threads, places for streams, and who gets one.
 //!
-//! Live streams go to the worker with the fewest of them. Recordings that come as fast as the network brings them go to
+//! Live streams go to the worker with the most places left. Recordings that come as fast as the network brings them go to
 //! a worker of their own, whose searches would otherwise make live words late.
 //! Invariant: a stream that is opened is served; when there is no place, that is said before anything is promised.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,6 +92,13 @@ struct Lane {
     mail: mpsc::Sender<Mail>,
     places: Arc<Semaphore>,
     num_places: usize,
+}
+
+impl Lane {
+    /// Its worker has not come to an end, which nothing but a panic in the worker itself brings about.
+    fn is_alive(&self) -> bool {
+        !self.mail.is_closed()
+    }
 }
 
 impl Engine {
@@ -187,18 +195,28 @@ impl Engine {
         if !self.is_admitting() {
             return Err(OpenError::Stopping);
         }
-        self.place(pace).map(drop)
+        let lanes = self.lanes(pace);
+        match lanes.iter().any(|lane| lane.places.available_permits() > 0) {
+            true => Ok(()),
+            false => Err(full(&lanes)),
+        }
     }
 
-    fn place(&self, pace: Pace) -> Result<(&Lane, OwnedSemaphorePermit), OpenError> {
+    /// Those whose worker lives.
+    fn lanes(&self, pace: Pace) -> Vec<&Lane> {
         let lanes = match pace {
             Pace::Live => &self.0.live[..],
             Pace::Recording => std::slice::from_ref(&self.0.recordings),
         };
-        let full = || OpenError::Full(lanes.iter().map(|lane| lane.num_places).sum());
-        let lane = lanes.iter().max_by_key(|lane| lane.places.available_permits()).ok_or_else(full)?;
-        let slot = Arc::clone(&lane.places).try_acquire_owned().map_err(|_| full())?;
-        Ok((lane, slot))
+        lanes.iter().filter(|lane| lane.is_alive()).collect()
+    }
+
+    fn place(&self, pace: Pace) -> Result<(&Lane, OwnedSemaphorePermit), OpenError> {
+        let mut lanes = self.lanes(pace);
+        lanes.sort_by_cached_key(|lane| Reverse(lane.places.available_permits()));
+        // Others open streams meanwhile, so the first may be full by now.
+        let mut places = lanes.iter().map(|lane| (*lane, Arc::clone(&lane.places).try_acquire_owned()));
+        places.find_map(|(lane, slot)| Some((lane, slot.ok()?))).ok_or_else(|| full(&lanes))
     }
 
     /// Live streams now.
@@ -206,9 +224,10 @@ impl Engine {
         self.0.live.iter().map(|lane| lane.num_places - lane.places.available_permits()).sum()
     }
 
-    /// Whether steps succeed.
+    /// Whether steps succeed, and all workers are there.
     pub fn is_healthy(&self) -> bool {
-        self.0.panics.load(Ordering::Acquire) < MAX_PANICS
+        let mut lanes = self.0.live.iter().chain([&self.0.recordings]);
+        self.0.panics.load(Ordering::Acquire) < MAX_PANICS && lanes.all(Lane::is_alive)
     }
 
     /// Whether streams can be opened.
@@ -231,5 +250,55 @@ impl Engine {
             std::thread::sleep(Duration::from_millis(5));
         }
         threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+fn full(lanes: &[&Lane]) -> OpenError {
+    OpenError::Full(lanes.iter().map(|lane| lane.num_places).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::session::scripted::ScriptedTranslator;
+    use crate::session::tests::assets;
+
+    fn engine(max_sessions: usize) -> Engine {
+        let config = EngineConfig { workers: 2, max_batch: 4, max_sessions, max_recordings: 1 };
+        let make = || Ok::<_, Infallible>(ScriptedTranslator::new(&assets()));
+        Engine::start(&config, assets(), &Metrics::default(), make).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_is_noticed_and_gets_no_streams() {
+        let mut engine = engine(5);
+        assert!(engine.is_healthy());
+        Arc::get_mut(&mut engine.0).unwrap().live[0].mail = mpsc::channel(1).0;
+        assert!(!engine.is_healthy());
+        let open = || engine.open(SessionConfig::default(), Pace::Live);
+        let _streams = [open().unwrap(), open().unwrap()];
+        assert_eq!(open().unwrap_err(), OpenError::Full(2));
+        assert_eq!(engine.room(Pace::Live), Err(OpenError::Full(2)));
+        assert_eq!(engine.room(Pace::Recording), Ok(()));
+    }
+
+    /// In turns of two, so that both see the same room.
+    #[test]
+    fn as_many_find_a_place_at_once_as_there_are() {
+        for _ in 0..300 {
+            let engine = engine(2);
+            let start = std::sync::Barrier::new(2);
+            let open = || {
+                start.wait();
+                engine.open(SessionConfig::default(), Pace::Live)
+            };
+            std::thread::scope(|scope| {
+                let others = scope.spawn(open);
+                let mine = open();
+                assert!(mine.is_ok() && others.join().unwrap().is_ok());
+            });
+        }
     }
 }

@@ -73,8 +73,8 @@ impl<S: Clone> Seat<S> {
         let _ = self.session.answer(reply);
     }
 
-    /// A step panicked, and the state went with it.
-    pub(super) fn panicked(&mut self) {
+    /// A step or the session itself panicked, and what it knew went with it.
+    pub(super) fn panicked(self) {
         self.fail(StreamError::panicked());
     }
 
@@ -176,7 +176,7 @@ impl<S: Clone> Seat<S> {
         }
     }
 
-    fn fail(&mut self, error: StreamError) {
+    fn fail(&self, error: StreamError) {
         // Without room the reader is told by the end of the channel.
         let _ = self.events.try_send(Err(error));
     }

@@ -55,7 +55,7 @@ impl StreamError {
     }
 
     pub(super) fn panicked() -> Self {
-        let error = TranslatorError::Backend("a step panicked, see the log".to_owned());
+        let error = TranslatorError::Backend("it panicked, see the log".to_owned());
         Self::Session(error.into())
     }
 }

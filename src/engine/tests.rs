@@ -17,50 +17,91 @@ use crate::telemetry::Metrics;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// The scripted translator, but panicking on loud segments.
+/// The scripted translator, but panicking on loud segments: in the step, or later in the session, by a state that
+/// cannot be cloned.
 #[derive(Debug, Clone)]
 struct Fragile {
     inner: ScriptedTranslator,
     loudest: f32,
+    in_step: bool,
+}
+
+#[derive(Debug)]
+struct FragileState {
+    inner: ScriptedState,
+    is_deadly: bool,
+}
+
+impl Clone for FragileState {
+    fn clone(&self) -> Self {
+        assert!(!self.is_deadly, "too loud");
+        Self { inner: self.inner.clone(), is_deadly: false }
+    }
+}
+
+fn sound(inner: ScriptedState) -> FragileState {
+    FragileState { inner, is_deadly: false }
+}
+
+impl Fragile {
+    fn is_loud(&self, frames: &[f32]) -> bool {
+        frames.iter().any(|&value| value > self.loudest)
+    }
 }
 
 impl Translator for Fragile {
-    type State = ScriptedState;
+    type State = FragileState;
 
     fn spec(&self) -> &TranslatorSpec {
         self.inner.spec()
     }
 
-    fn encode(&self, jobs: Vec<EncodeJob<ScriptedState>>) -> Vec<Result<Encoded<ScriptedState>, TranslatorError>> {
-        assert!(jobs.iter().flat_map(|job| &job.frames).all(|&value| value <= self.loudest), "too loud");
-        self.inner.encode(jobs)
+    fn encode(&self, jobs: Vec<EncodeJob<FragileState>>) -> Vec<Result<Encoded<FragileState>, TranslatorError>> {
+        let encode = |EncodeJob { state, frames }: EncodeJob<FragileState>| {
+            let is_deadly = self.is_loud(&frames);
+            assert!(!(self.in_step && is_deadly), "too loud");
+            let job = EncodeJob { state: state.map(|state| state.inner), frames };
+            let Encoded { state: inner, labels, blank_probs } = self.inner.encode(vec![job]).remove(0)?;
+            Ok(Encoded { state: FragileState { inner, is_deadly }, labels, blank_probs })
+        };
+        jobs.into_iter().map(encode).collect()
     }
 
-    fn decode(&self, jobs: Vec<DecodeJob<ScriptedState>>) -> Vec<Result<Decoded<ScriptedState>, TranslatorError>> {
-        self.inner.decode(jobs)
+    fn decode(&self, jobs: Vec<DecodeJob<FragileState>>) -> Vec<Result<Decoded<FragileState>, TranslatorError>> {
+        let decode = |DecodeJob { state, token, allowed }: DecodeJob<FragileState>| {
+            let job = DecodeJob { state: state.inner, token, allowed };
+            let Decoded { state, token, log_prob } = self.inner.decode(vec![job]).remove(0)?;
+            Ok(Decoded { state: sound(state), token, log_prob })
+        };
+        jobs.into_iter().map(decode).collect()
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
-        self.inner.search(jobs)
+    fn search(&self, jobs: Vec<SearchJob<FragileState>>) -> Vec<Result<Searched<FragileState>, TranslatorError>> {
+        let search = |SearchJob { state, token, beam_size, max_tokens, is_lookahead }: SearchJob<FragileState>| {
+            let job = SearchJob { state: state.inner, token, beam_size, max_tokens, is_lookahead };
+            let Searched { tokens, score, states } = self.inner.search(vec![job]).remove(0)?;
+            Ok(Searched { tokens, score, states: states.into_iter().map(sound).collect() })
+        };
+        jobs.into_iter().map(search).collect()
     }
 
-    fn state_to_bytes(&self, state: &ScriptedState) -> Result<Vec<u8>, TranslatorError> {
-        self.inner.state_to_bytes(state)
+    fn state_to_bytes(&self, state: &FragileState) -> Result<Vec<u8>, TranslatorError> {
+        self.inner.state_to_bytes(&state.inner)
     }
 
-    fn state_from_bytes(&self, bytes: &[u8]) -> Result<ScriptedState, TranslatorError> {
-        self.inner.state_from_bytes(bytes)
+    fn state_from_bytes(&self, bytes: &[u8]) -> Result<FragileState, TranslatorError> {
+        self.inner.state_from_bytes(bytes).map(sound)
     }
 }
 
-fn engine_of(max_sessions: usize, loudest: f32) -> Engine {
+fn engine_of(max_sessions: usize, loudest: f32, in_step: bool) -> Engine {
     let config = EngineConfig { workers: 2, max_batch: 16, max_sessions, max_recordings: 2 };
-    let make = move || Ok::<_, Infallible>(Fragile { inner: ScriptedTranslator::new(&assets()), loudest });
+    let make = move || Ok::<_, Infallible>(Fragile { inner: ScriptedTranslator::new(&assets()), loudest, in_step });
     Engine::start(&config, assets(), &Metrics::default(), make).unwrap()
 }
 
 fn engine(max_sessions: usize) -> Engine {
-    engine_of(max_sessions, f32::INFINITY)
+    engine_of(max_sessions, f32::INFINITY, true)
 }
 
 fn config(k: usize) -> SessionConfig {
@@ -141,14 +182,23 @@ async fn whoever_finds_no_place_is_told_and_places_come_back() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_the_stream_that_caused_it() {
+async fn a_panic_in_a_step_ends_the_stream_that_caused_it() {
+    one_of_nine_panics(true).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_session_ends_that_stream() {
+    one_of_nine_panics(false).await;
+}
+
+async fn one_of_nine_panics(in_step: bool) {
     let loud: Vec<f32> = dialogue().iter().map(|s| (s * 20.0).clamp(-1.0, 1.0)).collect();
     let loudness = |samples: &[f32]| {
         let mut frames = fbank(&assets().fbank, samples).unwrap();
         assets().cmvn.apply(&mut frames);
         frames.into_iter().fold(f32::MIN, f32::max)
     };
-    let engine = engine_of(9, loudness(dialogue()).midpoint(loudness(&loud)));
+    let engine = engine_of(9, loudness(dialogue()).midpoint(loudness(&loud)), in_step);
     let streams = (0..9).map(|number| {
         let (input, mut events) = engine.open(config(3), Pace::Live).unwrap();
         let samples = if number == 4 { loud.clone() } else { dialogue().to_vec() };

@@ -3,7 +3,7 @@
 //! It sleeps on its mailbox; awake, it takes all mail, lets every stream that got some go on until it needs an answer,
 //! makes one batched step, hands out the answers, and looks at the mail again. So streams of any age step together
 //! without waiting for one another, and no stream's session ever leaves the thread.
-//! Invariant: a step that panics ends only the streams whose jobs panic alone as well.
+//! Invariant: a panic ends only the stream it is in: of a step, those whose jobs panic alone as well.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,22 +52,16 @@ impl<T: Translator> Worker<T> {
                 self.take(mail, &mut seats, &mut queue, &mut ready);
             }
             for id in ready.drain() {
-                self.advance(id, &mut seats, &mut queue);
+                self.advance(id, None, &mut seats, &mut queue);
             }
             self.metrics.jobs_waiting.inc_by(queue.len() as i64 - counted);
             counted = queue.len() as i64;
             if let Some(batch) = queue.next() {
                 for (id, reply) in self.step(batch) {
-                    if let Some(seat) = seats.get_mut(&id) {
-                        match reply {
-                            Some(reply) => seat.answer(reply),
-                            None => {
-                                seat.panicked();
-                                seats.remove(&id);
-                            }
-                        }
+                    match reply {
+                        Some(reply) => self.advance(id, Some(reply), &mut seats, &mut queue),
+                        None => end(id, &mut seats),
                     }
-                    self.advance(id, &mut seats, &mut queue);
                 }
             }
         }
@@ -100,42 +94,59 @@ impl<T: Translator> Worker<T> {
 
     fn open(&self, id: u64, opening: Opening, seats: &mut HashMap<u64, Seat<T::State>>) {
         let events = opening.events.clone();
-        match Seat::new(opening, &self.assets) {
-            Ok(seat) => drop(seats.insert(id, seat)),
-            // The channel is new, so there is room.
-            Err(error) => drop(events.try_send(Err(StreamError::from(error)))),
-        }
+        let error = match catch_unwind(AssertUnwindSafe(|| Seat::new(opening, &self.assets))) {
+            Ok(Ok(seat)) => return drop(seats.insert(id, seat)),
+            Ok(Err(error)) => error.into(),
+            Err(_) => {
+                self.panicked("a session panicked at its beginning");
+                StreamError::panicked()
+            }
+        };
+        // The channel is new, so there is room.
+        let _ = events.try_send(Err(error));
     }
 
-    fn advance(&self, id: u64, seats: &mut HashMap<u64, Seat<T::State>>, queue: &mut Queue<T::State>) {
+    /// Lets a stream go on, with the answer that it waits for if it does.
+    fn advance(
+        &self,
+        id: u64,
+        reply: Option<Reply<T::State>>,
+        seats: &mut HashMap<u64, Seat<T::State>>,
+        queue: &mut Queue<T::State>,
+    ) {
         let Some(seat) = seats.get_mut(&id) else { return };
         let mut heed = |emission: &Emission| {
             if let Event::Committed(_) = emission.event {
                 self.metrics.committed(Duration::from_millis(emission.lag_ms));
             }
         };
-        match seat.advance(&mut heed) {
-            Next::Request(request) => queue.push(id, request),
-            Next::Wait => {}
-            Next::Over => drop(seats.remove(&id)),
+        let advanced = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(reply) = reply {
+                seat.answer(reply);
+            }
+            seat.advance(&mut heed)
+        }));
+        match advanced {
+            Ok(Next::Request(request)) => queue.push(id, request),
+            Ok(Next::Wait) => {}
+            Ok(Next::Over) => drop(seats.remove(&id)),
+            Err(_) => {
+                self.panicked("a session panicked and its stream is ended");
+                end(id, seats);
+            }
         }
     }
 
     /// The answers of a batch; none for a job that panicked.
     fn step(&self, batch: Batch<T::State>) -> Vec<(u64, Option<Reply<T::State>>)> {
-        let (kind, ids, requests): (StepKind, Vec<u64>, Vec<Request<T::State>>) = match &batch {
-            Batch::Decode(jobs) => {
-                (StepKind::Decode, ids(jobs), jobs.iter().map(|(_, job)| Request::Decode(job.clone())).collect())
-            }
-            Batch::Encode(jobs) => {
-                (StepKind::Encode, ids(jobs), jobs.iter().map(|(_, job)| Request::Encode(job.clone())).collect())
-            }
-            Batch::Search(jobs) => {
-                (StepKind::Search, ids(jobs), jobs.iter().map(|(_, job)| Request::Search(job.clone())).collect())
-            }
+        let kind = match &batch {
+            Batch::Decode(_) => StepKind::Decode,
+            Batch::Encode(_) => StepKind::Encode,
+            Batch::Search(_) => StepKind::Search,
         };
+        let ids = batch.ids();
         let began = Instant::now();
-        let served = catch_unwind(AssertUnwindSafe(|| self.serve(batch)));
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(batch.clone())));
         self.metrics.step(kind, ids.len(), began.elapsed());
         let replies = match served {
             Ok(replies) if replies.len() == ids.len() => {
@@ -147,7 +158,7 @@ impl<T: Translator> Worker<T> {
                 ids.iter().map(|_| Some(Reply::Failed(TranslatorError::Backend(message.clone())))).collect()
             }
             // Whose job was it? Each steps alone, and who panics again is out.
-            Err(_) => requests.into_iter().map(|request| self.alone(request)).collect::<Vec<_>>(),
+            Err(_) => batch.into_requests().into_iter().map(|request| self.alone(request)).collect::<Vec<_>>(),
         };
         ids.into_iter().zip(replies).collect()
     }
@@ -156,12 +167,14 @@ impl<T: Translator> Worker<T> {
         let reply = catch_unwind(AssertUnwindSafe(|| request.serve(&self.translator))).ok();
         match reply {
             Some(_) => self.panics.store(0, Ordering::Release),
-            None => {
-                let panics = self.panics.fetch_add(1, Ordering::AcqRel) + 1;
-                tracing::error!(panics, "a step panicked and its stream is ended");
-            }
+            None => self.panicked("a step panicked and its stream is ended"),
         }
         reply
+    }
+
+    fn panicked(&self, what: &str) {
+        let panics = self.panics.fetch_add(1, Ordering::AcqRel) + 1;
+        tracing::error!(panics, "{what}");
     }
 
     fn serve(&self, batch: Batch<T::State>) -> Vec<Reply<T::State>> {
@@ -183,6 +196,9 @@ impl<T: Translator> Worker<T> {
     }
 }
 
-fn ids<J>(jobs: &[(u64, J)]) -> Vec<u64> {
-    jobs.iter().map(|(id, _)| *id).collect()
+/// Of a stream that panicked.
+fn end<S: Clone>(id: u64, seats: &mut HashMap<u64, Seat<S>>) {
+    if let Some(seat) = seats.remove(&id) {
+        seat.panicked();
+    }
 }
