@@ -5,9 +5,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::HeaderMap;
+use axum::RequestExt;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
 use rand::random;
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::auth::{self, Keys, Origins, Principal};
@@ -115,6 +119,20 @@ impl App {
         self.check_origin(headers)?;
         let principal = self.0.keys.authenticate(auth::key(headers), now_s());
         Ok(principal.inspect_err(|_| self.reject(Rejection::Unauthorized))?)
+    }
+
+    /// A whole body, no larger than its route allows, which has to be there within the idle limit. Not an extractor: those
+    /// run before anybody has asked for a key.
+    pub(super) async fn body(&self, request: Request) -> Result<Bytes, ApiError> {
+        let limit = Duration::from_millis(self.0.config.server.idle_timeout_ms);
+        match timeout(limit, request.extract::<Bytes, _>()).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(ApiError::too_large(error.body_text()))
+            }
+            Ok(Err(error)) => Err(ApiError::invalid(None, error.body_text())),
+            Err(_) => Err(ApiError::timeout("the body came too slowly")),
+        }
     }
 
     /// The model that a request names, which must be the one that is served.

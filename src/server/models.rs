@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,17 +65,12 @@ fn describe(app: &App) -> Model {
     responses(
         (status = 200, description = "The key, which is shown only here",
             body = ref("#/components/schemas/Realtime/$defs/client_secret_response")),
-        Fails<400>, Fails<401>, Fails<403>, Fails<404>, Fails<413>, Fails<429>, Fails<500>,
+        Fails<400>, Fails<401>, Fails<403>, Fails<404>, Fails<408>, Fails<413>, Fails<429>, Fails<500>,
     ),
 )]
-pub(super) async fn client_secret(
-    State(app): State<App>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<SecretResponse>, ApiError> {
-    let principal = app.authenticate(&headers)?;
-    let body = body.map_err(|error| ApiError { status: error.status(), ..ApiError::too_large(error.body_text()) })?;
-    let request = SecretRequest::parse(&body).map_err(invalid)?;
+pub(super) async fn client_secret(State(app): State<App>, request: Request) -> Result<Json<SecretResponse>, ApiError> {
+    let principal = app.authenticate(request.headers())?;
+    let request = SecretRequest::parse(&app.body(request).await?).map_err(invalid)?;
     app.check_model(Some(&request.model))?;
     let session = request.preview(&app.session_info()).map_err(invalid)?;
     // Last: a key is made only for what will be accepted.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use decalage::config::KeyHash;
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
@@ -107,6 +108,35 @@ async fn audio_that_cannot_be_decoded_is_refused_by_name() {
     let odd = &dialogue()[..dialogue().len() - 1];
     stream(&server, &native(3), odd, 999, CLOSE).await.assert_said(&said(3, &odd[..odd.len() - 1]));
     assert_unharmed(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_waited_for_only_with_a_key_and_not_for_ever() {
+    const KEY: &str = "authorization: Bearer sk-a-key-of-this-test\r\n";
+    let head = |more: &str| {
+        let path = "/v1/realtime/translations/client_secrets";
+        format!("POST {path} HTTP/1.0\r\ncontent-length: 100\r\n{more}\r\n{{").into_bytes()
+    };
+    let mut config = config();
+    config.auth.keys = vec![KeyHash::of("sk-a-key-of-this-test")];
+    config.server.idle_timeout_ms = 3_600_000;
+    assert_eq!(start(config.clone()).await.http(&head("")).await.status, 401);
+
+    config.server.idle_timeout_ms = 1000;
+    let server = start(config).await;
+    assert_eq!(server.http(&head(KEY)).await.status, 408);
+    let (mut reader, mut writer) = server.connect().await.into_split();
+    writer.write_all(&head(KEY)).await.unwrap();
+    let drip = async {
+        while writer.write_all(b" ").await.is_ok() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let status = tokio::select! { answer = answer(&mut reader) => answer.status, () = drip => 0 };
+    assert_eq!(status, 408);
+    drop((reader, writer));
+    server.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
