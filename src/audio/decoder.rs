@@ -13,7 +13,8 @@ use super::{AudioError, Encoding, Limits};
 /// Decodes one stream; make a new one for the next.
 ///
 /// Raw PCM and every container that can be streamed come out at once: ogg, webm, mp3, flac, wav, aac and m4a with its
-/// index first or in fragments. An m4a with its index last comes out at [`finish`](Self::finish).
+/// index first or in fragments. An m4a with its index last comes out at [`finish`](Self::finish), unless the limits refuse
+/// it.
 ///
 /// A push does the decoding itself (a few milliseconds for a second of audio) and never waits for anything else. A
 /// container costs a parked thread, which ends with the decoder.
@@ -51,6 +52,11 @@ impl AudioDecoder {
             None => Stream::Container(LiveDecoder::new(limits)?),
         };
         Ok(Self { stream: Some(stream), ready: Vec::new() })
+    }
+
+    /// Whether a push may take long: a few bytes of a container can hold much audio, raw samples cannot.
+    pub fn is_container(&self) -> bool {
+        matches!(self.stream, Some(Stream::Container(_)))
     }
 
     /// Decodes a piece of any length, also none. After an error the stream has ended; what was decoded can be taken.

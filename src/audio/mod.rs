@@ -47,16 +47,24 @@ pub enum Encoding {
 pub struct Limits {
     /// Decoded audio of one input; the guard against decompression bombs. Default: 12 hours.
     pub max_duration_ms: u64,
-    /// Decoded audio that an [`AudioDecoder`] holds until it is taken. Default: 15 minutes, which is 58 MB.
+    /// Decoded audio that an [`AudioDecoder`] holds until it is taken, and with it what one push decodes, but for the
+    /// packet that goes beyond. Default: 15 minutes, which is 58 MB.
     pub max_untaken_ms: u64,
     /// Bytes read in a row without a packet of audio coming out: headers, pictures, or an m4a whose index comes last and
     /// which therefore has to be kept whole. Default: 32 MiB.
     pub max_idle_bytes: u64,
+    /// Whether such an m4a is kept where the source cannot seek, or refused as soon as it shows. Default: kept.
+    pub keeps_index_last: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_duration_ms: 12 * 3_600_000, max_untaken_ms: 15 * 60_000, max_idle_bytes: 32 << 20 }
+        Self {
+            max_duration_ms: 12 * 3_600_000,
+            max_untaken_ms: 15 * 60_000,
+            max_idle_bytes: 32 << 20,
+            keeps_index_last: true,
+        }
     }
 }
 

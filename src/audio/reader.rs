@@ -30,7 +30,7 @@ impl AudioReader {
     }
 
     /// As [`open`](Self::open), for a source that cannot seek. An m4a whose index comes last is kept in memory, up to
-    /// [`Limits::max_idle_bytes`], and decoded when the source ends.
+    /// [`Limits::max_idle_bytes`], and decoded when the source ends, or refused (see [`Limits::keeps_index_last`]).
     pub fn open_stream(source: impl Read + Send + Sync + 'static, limits: &Limits) -> Result<Self, AudioError> {
         Container::stream(source, limits).map(|container| Self::new(container, limits))
     }

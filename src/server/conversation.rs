@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::extract::ws::{self, CloseFrame, WebSocket};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
@@ -16,8 +17,10 @@ use crate::engine::{Input, StreamError, StreamEvents, StreamInput};
 use crate::protocol::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo};
 use crate::session::event::{Command, Event};
 
-/// Bytes decoded at a time: a second or two of compressed audio, some milliseconds of work.
+/// Bytes decoded at a time: some milliseconds of work,
 const PIECE_BYTES: usize = 4 << 10;
+/// and of a container, which holds much more audio where it is silent.
+const CONTAINER_PIECE_BYTES: usize = 1 << 10;
 /// For the client's half of the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the end of the input until all is said: only some seconds of audio can be waiting by then.
@@ -137,7 +140,7 @@ impl Conversation {
                 if command == Command::Finish {
                     overdue = Instant::now() + FINISH_TIMEOUT;
                 }
-                self.perform(command)?;
+                self.perform(command).await?;
                 // Decoding a large message is work: others may go first.
                 tokio::task::yield_now().await;
                 continue;
@@ -211,7 +214,9 @@ impl Conversation {
                 // Comes too late; the close frame will say so.
                 Action::Command(_) if self.draining => {}
                 Action::Command(Command::Audio(bytes)) => {
-                    self.commands.extend(bytes.chunks(PIECE_BYTES).map(|piece| Command::Audio(piece.to_vec())));
+                    let is_container = self.decoder.as_ref().is_some_and(AudioDecoder::is_container);
+                    let piece_bytes = if is_container { CONTAINER_PIECE_BYTES } else { PIECE_BYTES };
+                    self.commands.extend(bytes.chunks(piece_bytes).map(|piece| Command::Audio(piece.to_vec())));
                 }
                 Action::Command(command) => {
                     self.finishing |= command == Command::Finish;
@@ -238,22 +243,23 @@ impl Conversation {
         }
     }
 
-    fn perform(&mut self, command: Command) -> Result<(), Stop> {
+    async fn perform(&mut self, command: Command) -> Result<(), Stop> {
         match command {
             Command::Audio(bytes) => {
-                let Some(decoder) = &mut self.decoder else {
+                let Some(decoder) = self.decoder.take() else {
                     return fail(FailureKind::InvalidMessage, "audio after the end of the input");
                 };
-                let pushed = decoder.push(&bytes);
-                let samples = decoder.take();
-                self.speak(samples);
+                let (mut decoder, pushed) = work(decoder, move |decoder| decoder.push(&bytes)).await?;
+                self.speak(decoder.take());
+                self.decoder = Some(decoder);
                 pushed.or_else(undecodable)?;
             }
             Command::Flush => self.input.push(Input::Flush),
             Command::Mark(number) => self.input.push(Input::Mark(number)),
             Command::Finish => {
-                let Some(mut decoder) = self.decoder.take() else { return Ok(()) };
-                let rest = match decoder.finish() {
+                let Some(decoder) = self.decoder.take() else { return Ok(()) };
+                let (mut decoder, finished) = work(decoder, AudioDecoder::finish).await?;
+                let rest = match finished {
                     Ok(rest) => rest,
                     // A stream that breaks off is translated as far as it goes, but it must have been one.
                     Err(error @ (AudioError::Truncated { .. } | AudioError::Damaged { .. })) => {
@@ -295,6 +301,22 @@ impl Conversation {
 
 /// Says good-bye and waits for the client's answer: closing a socket with unread bytes in it would take back what has
 /// been sent.
+/// Has a decoder do something; where that may take long, on a thread that serves no sockets.
+async fn work<T: Send + 'static>(
+    mut decoder: AudioDecoder,
+    what: impl FnOnce(&mut AudioDecoder) -> T + Send + 'static,
+) -> Result<(AudioDecoder, T), Stop> {
+    if !decoder.is_container() {
+        let done = what(&mut decoder);
+        return Ok((decoder, done));
+    }
+    let working = spawn_blocking(move || {
+        let done = what(&mut decoder);
+        (decoder, done)
+    });
+    working.await.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()).into())
+}
+
 pub(super) async fn farewell(mut socket: WebSocket, closing: Closing) {
     let Closing { messages, code, reason } = closing;
     let farewell = async {

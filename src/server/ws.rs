@@ -26,6 +26,10 @@ use crate::session::SessionConfig;
 const READ_BUFFER_BYTES: usize = 8 << 10;
 /// A client that does not read is noticed by the write's deadline; this bounds what it costs until then.
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
+/// Audio in one piece of a message: half a minute, which is more than any encoder puts there of speech.
+const MAX_PIECE_MS: u64 = 30_000;
+/// Headers, pictures, or the index of an m4a in front of it.
+const MAX_IDLE_BYTES: u64 = 2 << 20;
 /// Pieces of text to guess ahead, where guesses are wanted: two seconds of speech.
 const TENTATIVE_TOKENS: usize = 12;
 
@@ -164,6 +168,7 @@ pub(super) fn bounded(app: &App, upgrade: WebSocketUpgrade) -> WebSocketUpgrade 
         .max_frame_size(max_bytes)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
+        // An answer may repeat what the client sent.
         .max_write_buffer_size(WRITE_BUFFER_BYTES.max(max_bytes))
 }
 
@@ -176,11 +181,11 @@ pub(super) fn session_config(app: &App, options: &StreamOptions) -> SessionConfi
     }
 }
 
-/// A stream may last; what it has not brought to the engine yet is bounded.
+/// A stream may last; what it has not brought to the engine yet is bounded, as a microphone needs it.
 pub(super) fn limits(app: &App) -> Limits {
     let max_duration_ms = match app.config().server.max_session_ms {
         0 => u64::MAX,
         ms => ms,
     };
-    Limits { max_duration_ms, ..Limits::default() }
+    Limits { max_duration_ms, max_untaken_ms: MAX_PIECE_MS, max_idle_bytes: MAX_IDLE_BYTES, keeps_index_last: false }
 }

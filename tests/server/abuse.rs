@@ -110,6 +110,53 @@ async fn audio_that_cannot_be_decoded_is_refused_by_name() {
     assert_unharmed(&server).await;
 }
 
+/// A FLAC stream (RFC 9639) of frames without sound, 8.2 s each in some 16 bytes.
+fn silent_flac(num_frames: u8) -> Vec<u8> {
+    const BLOCK: u16 = 65_535;
+    fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
+        bytes.iter().fold(0, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte) << (bits - 8), |crc, _| {
+                let next = crc << 1;
+                if next >> bits & 1 == 1 { next & ((1 << bits) - 1) ^ polynomial } else { next }
+            })
+        })
+    }
+    let mut bytes = b"fLaC\x80\0\0\x22".to_vec();
+    bytes.extend([BLOCK, BLOCK].map(u16::to_be_bytes).as_flattened());
+    bytes.extend([0; 6]);
+    bytes.extend((8000_u64 << 44 | 15 << 36).to_be_bytes());
+    bytes.extend([0; 16]);
+    for number in 0..num_frames {
+        let mut frame = vec![0xff, 0xf8, 0x70, 0x08, number];
+        frame.extend((BLOCK - 1).to_be_bytes());
+        frame.push(crc(&frame, 8, 0x07) as u8);
+        frame.extend([0; 3]); // a constant subframe and its value
+        frame.extend((crc(&frame, 16, 0x8005) as u16).to_be_bytes());
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_audio_in_few_bytes_and_what_cannot_be_streamed_are_refused() {
+    let server = start(config()).await;
+    let native_webm = format!("/v1/realtime/translations?model={MODEL}&input_format=webm");
+    let silence = silent_flac(3);
+    assert!(silence.len() < 1000, "one piece");
+    stream(&server, "/v1/listen", &silence, silence.len(), CLOSE_STREAM).await.assert_said("");
+    let index_last =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/audio/index-last.m4a")).unwrap();
+    for (audio, named) in [(silent_flac(16), "more than 30000 ms"), (index_last, "index comes last")] {
+        let heard = stream(&server, &native_webm, &audio, audio.len(), CLOSE).await;
+        heard.assert_failed("undecodable_audio", 1003, "undecodable_audio");
+        let message = heard.events.last().unwrap()["error"]["message"].as_str().unwrap();
+        assert!(message.contains(named), "{message}");
+        let heard = stream(&server, "/v1/listen", &audio, audio.len(), CLOSE_STREAM).await;
+        heard.assert_failed("undecodable_audio", 1008, "DATA-0000");
+    }
+    assert_unharmed(&server).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_is_waited_for_only_with_a_key_and_not_for_ever() {
     const KEY: &str = "authorization: Bearer sk-a-key-of-this-test\r\n";

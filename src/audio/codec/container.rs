@@ -40,7 +40,7 @@ impl Container {
         R: Read + Send + Sync + 'static,
     {
         let meter = Meter::new(limits.max_idle_bytes);
-        Self::open(meter.clone(), || source::from_stream(Metered::stream(source, meter)))
+        Self::open(meter.clone(), || source::from_stream(Metered::stream(source, meter), limits.keeps_index_last))
     }
 
     fn open(meter: Meter, source: impl FnOnce() -> io::Result<Box<dyn MediaSource>>) -> Result<Self, AudioError> {
@@ -53,6 +53,9 @@ impl Container {
             (None, _) if meter.is_unread() => AudioError::Empty,
             (None, Error::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
                 AudioError::Truncated { cause: "the header is incomplete".into() }
+            }
+            (None, Error::IoError(error)) if error.kind() == ErrorKind::Unsupported => {
+                AudioError::Unsupported { cause: error.to_string() }
             }
             (None, Error::IoError(error)) => AudioError::Io(error),
             (None, error) => AudioError::Unrecognized { cause: error.to_string() },

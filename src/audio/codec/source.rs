@@ -5,7 +5,7 @@
 //! files). As a seekable file an m4a or Matroska that was cut off is refused; as a stream it gives all that it has.
 //! Invariant: every byte read here is read again by the decoder.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, ErrorKind, Read};
 
 use symphonia::core::io::{MediaSource, ReadOnlySource};
 
@@ -23,7 +23,7 @@ enum Kind {
 /// For a file. Streams what is better streamed, and what cannot seek although its type says so.
 pub(super) fn from_file<R: MediaSource + 'static>(mut source: R) -> io::Result<Box<dyn MediaSource>> {
     if !source.is_seekable() {
-        return from_stream(source);
+        return from_stream(source, true);
     }
     let kind = sniff(&mut source, &mut Vec::new())?;
     source.rewind()?;
@@ -33,10 +33,19 @@ pub(super) fn from_file<R: MediaSource + 'static>(mut source: R) -> io::Result<B
     }
 }
 
-/// For bytes that come once. An m4a with its index last is read to its end and kept.
-pub(super) fn from_stream<R: Read + Send + Sync + 'static>(mut source: R) -> io::Result<Box<dyn MediaSource>> {
+/// For bytes that come once. An m4a with its index last is read to its end and kept, or, if that is not wanted,
+/// [`ErrorKind::Unsupported`].
+pub(super) fn from_stream<R: Read + Send + Sync + 'static>(
+    mut source: R,
+    keeps_index_last: bool,
+) -> io::Result<Box<dyn MediaSource>> {
     let mut kept = Vec::new();
     if sniff(&mut source, &mut kept)? == Kind::M4aIndexLast {
+        if !keeps_index_last {
+            let cause =
+                "an m4a whose index comes last cannot be streamed, write it with the index first or in fragments";
+            return Err(io::Error::new(ErrorKind::Unsupported, cause));
+        }
         source.read_to_end(&mut kept)?;
         return Ok(Box::new(Cursor::new(kept)));
     }
