@@ -109,14 +109,14 @@ impl App {
         &self.0.shutdown
     }
 
-    /// That the page which a request comes from, if any, may connect.
-    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        Ok(self.0.origins.check(headers).inspect_err(|_| self.reject(Rejection::Origin))?)
+    /// That the page which a request comes from, if any, may connect; `has_keys` if it has to send one as well.
+    pub(super) fn check_origin(&self, headers: &HeaderMap, has_keys: bool) -> Result<(), ApiError> {
+        Ok(self.0.origins.check(headers, has_keys).inspect_err(|_| self.reject(Rejection::Origin))?)
     }
 
     /// Whom a request comes from.
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, ApiError> {
-        self.check_origin(headers)?;
+        self.check_origin(headers, self.0.keys.are_asked_for())?;
         let principal = self.0.keys.authenticate(auth::key(headers), now_s());
         Ok(principal.inspect_err(|_| self.reject(Rejection::Unauthorized))?)
     }

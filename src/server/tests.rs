@@ -22,17 +22,21 @@ use crate::telemetry::Metrics;
 
 pub(super) const KEY: &str = "sk-a-secret-key";
 const SECRETS: &str = "/v1/realtime/translations/client_secrets";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server with one model, `scripted`, and one key, [`KEY`].
 pub(super) fn server() -> Router {
-    let app = app();
+    server_with(Config::default())
+}
+
+fn server_with(config: Config) -> Router {
+    let app = app(config);
     let healthy = watch::channel(true).1;
     let admin = Admin { metrics: app.metrics().clone(), healthy, shutdown: app.shutdown().clone() };
     router(app, admin)
 }
 
-fn app() -> App {
+pub(super) fn app(config: Config) -> App {
     let (metrics, shutdown) = (Metrics::new(), shutdown::Shutdown::new());
     let layout = EngineConfig { workers: 1, max_batch: 4, max_sessions: 2, max_recordings: 1 };
     let make = || Ok::<_, Infallible>(ScriptedTranslator::new(&assets()));
@@ -45,15 +49,16 @@ fn app() -> App {
         loaded_at: 1_700_000_000,
     };
     let auth = AuthConfig { keys: vec![KeyHash::of(KEY)], ..AuthConfig::default() };
-    App::new(engine, model, Config { auth, ..Config::default() }, metrics, shutdown)
+    App::new(engine, model, Config { auth, ..config }, metrics, shutdown)
 }
 
 /// Its port knows no keys, so nothing else keeps a page that somebody visits from using it.
 #[tokio::test]
 async fn evaluation_is_not_for_pages_of_others() {
-    let router = eval::router(app(), None, Duration::ZERO);
+    let router = eval::router(app(Config::default()), None, Duration::ZERO);
     for (origin, status) in [(None, 200), (Some("http://localhost:9"), 200), (Some("https://evil.example.org"), 403)] {
-        let mut request = Request::get("/").header(header::HOST, "localhost:9");
+        let host = origin.map_or("localhost:9", |origin| origin.split_once("://").unwrap().1);
+        let mut request = Request::get("/").header(header::HOST, host);
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
         }

@@ -45,6 +45,11 @@ impl Keys {
         Self { configured, ephemeral: EphemeralKeys::default() }
     }
 
+    /// Whether anybody is asked for one.
+    pub fn are_asked_for(&self) -> bool {
+        !self.configured.is_empty()
+    }
+
     /// Whose key this is. `now_s` is the time in seconds since 1970.
     ///
     /// # Errors
@@ -96,7 +101,10 @@ pub enum AuthError {
     #[error("the API key is not known, or has expired")]
     Unknown,
     /// A web page of another host.
-    #[error("pages of {0:?} may not connect, allowed are this server's own and server.allowed_origins")]
+    #[error(
+        "pages of {0:?} may not connect, allowed are this server's own (where it asks for no key, only by address or as \
+        localhost) and server.allowed_origins"
+    )]
     Origin(String),
     /// An ephemeral key was to make another.
     #[error("an ephemeral key cannot make another, use the key that it was made with")]
