@@ -155,6 +155,13 @@ pub trait Dialect: Send {
     /// The messages that an event makes; none for what the dialect does not show.
     fn emit(&mut self, emission: &Emission) -> Vec<Message>;
 
+    /// The server stops: what says so, where the client wants to know. It sends no more audio; the rest of the text, and
+    /// [`End::Draining`], come within `time_left_ms`.
+    fn drain(&mut self, time_left_ms: u64) -> Vec<Message> {
+        let _ = time_left_ms;
+        Vec::new()
+    }
+
     /// The last messages. After it nothing is called.
     fn close(&mut self, end: &End) -> Closing;
 

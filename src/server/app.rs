@@ -181,6 +181,13 @@ impl App {
 
     /// What a session that is opened now is.
     pub(super) fn session_info(&self) -> SessionInfo {
+    /// How much longer a server that has begun to stop waits for its streams.
+    pub(super) fn drain_left_ms(&self) -> u64 {
+        let shared = &self.0;
+        let waited_ms = shared.shutdown.begun_for().as_millis() as u64;
+        shared.config.server.drain_timeout_ms.saturating_sub(waited_ms)
+    }
+
         let model = &self.0.model;
         let created_at = now_s();
         let longest_s = match self.0.config.server.max_session_ms {

@@ -167,6 +167,8 @@ impl Conversation {
                     self.draining = true;
                     self.finishing = true;
                     self.commands.push_back(Command::Finish);
+                    let notice = self.dialect.drain(self.app.drain_left_ms());
+                    self.send(socket, notice).await?;
                 }
                 _ = ping.tick() => self.write(socket, ws::Message::Ping(Default::default())).await?,
                 event = self.events.next() => {
@@ -299,8 +301,6 @@ impl Conversation {
     }
 }
 
-/// Says good-bye and waits for the client's answer: closing a socket with unread bytes in it would take back what has
-/// been sent.
 /// Has a decoder do something; where that may take long, on a thread that serves no sockets.
 async fn work<T: Send + 'static>(
     mut decoder: AudioDecoder,
@@ -317,6 +317,8 @@ async fn work<T: Send + 'static>(
     working.await.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()).into())
 }
 
+/// Says good-bye and waits for the client's answer: closing a socket with unread bytes in it would take back what has
+/// been sent.
 pub(super) async fn farewell(mut socket: WebSocket, closing: Closing) {
     let Closing { messages, code, reason } = closing;
     let farewell = async {

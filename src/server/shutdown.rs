@@ -1,7 +1,8 @@
 //! One signal to stop, and a wait for everything that still runs. axum forgets connections that became websockets;
 //! whoever holds a [`TaskTrackerToken`] is not forgotten.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio_util::{
     sync::CancellationToken,
@@ -15,6 +16,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
+    begun_at: Arc<OnceLock<Instant>>,
     overdue: CancellationToken,
     tasks: TaskTracker,
 }
@@ -27,12 +29,18 @@ impl Shutdown {
 
     /// Asks everybody to come to an end: listeners accept no more, streams say good-bye.
     pub fn begin(&self) {
+        self.begun_at.get_or_init(Instant::now);
         self.begun.cancel();
     }
 
     /// Whether the server is stopping.
     pub fn has_begun(&self) -> bool {
         self.begun.is_cancelled()
+    }
+
+    /// How long ago; zero if nothing stops yet.
+    pub fn begun_for(&self) -> Duration {
+        self.begun_at.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Waits until the server stops.

@@ -101,6 +101,10 @@ impl Connection {
                 let closing = dialect.close(&end);
                 self.close(closing);
             }
+            (Side::Socket(dialect), None) if !step["drain"].is_null() => {
+                let messages = dialect.drain(step["drain"]["time_left_ms"].as_u64().unwrap());
+                self.say(&messages);
+            }
             (Side::Socket(dialect), None) => {
                 let (emitted_ms, lag_ms) = (step["emitted_ms"].as_u64().unwrap(), step["lag_ms"].as_u64().unwrap());
                 let messages = dialect.emit(&Emission { event: event(step), emitted_ms, lag_ms });

@@ -66,7 +66,8 @@ async fn a_server_that_stops_lets_everybody_finish() {
     let server = start(config()).await;
     // Some have paused in the middle, some go on speaking, some have said that they are at their end.
     let mut paused = Vec::new();
-    for (path, _) in both() {
+    let noticed = [(native(3) + "&ext=go_away", CLOSE)];
+    for (path, _) in both().into_iter().chain(noticed) {
         let mut socket = open(&server, &path).await;
         send(&mut socket, utterance().chunks(CHUNK_BYTES).map(binary).chain([Message::text("?")])).await;
         // The answer to what is no message: all before it has been read.
@@ -112,10 +113,17 @@ async fn a_server_that_stops_lets_everybody_finish() {
     assert_eq!(stopped, Ok(()));
 
     let draining = Some((1001, "draining".to_owned()));
-    for (mut socket, heard) in paused {
+    for (number, (mut socket, heard)) in paused.into_iter().enumerate() {
         let heard = heard.join(listen(&mut socket).await);
         assert_eq!(heard.text(), said(3, utterance()), "what was heard is said");
         assert_eq!((&heard.close, heard.errors().len()), (&draining, 1));
+        let notice = heard.events.iter().position(of_type("session.go_away"));
+        assert_eq!(notice.is_some(), number == 2, "{heard:?}");
+        if let Some(notice) = notice {
+            assert!((1..=20_000).contains(&heard.events[notice]["time_left_ms"].as_u64().unwrap()), "{heard:?}");
+            let words = heard.events.iter().rposition(of_type("session.output_transcript.delta"));
+            assert!(words > Some(notice), "a notice of what follows: {heard:?}");
+        }
     }
     for heard in speaking {
         assert!(!heard.text().is_empty());

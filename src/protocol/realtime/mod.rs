@@ -179,13 +179,17 @@ impl Dialect for Realtime {
         self.show(emission).into_iter().map(|event| self.message(event)).collect()
     }
 
-    fn close(&mut self, end: &End) -> Closing {
+    fn drain(&mut self, time_left_ms: u64) -> Vec<Message> {
         let wants_notice = |session: &Session| session.extensions.contains(&Extension::GoAway);
+        match self.session.as_ref().is_some_and(wants_notice) {
+            true => vec![self.message(ServerEvent::GoAway { time_left_ms })],
+            false => Vec::new(),
+        }
+    }
+
+    fn close(&mut self, end: &End) -> Closing {
         let (event, code, reason) = match end {
             End::Finished => (Some(ServerEvent::Closed), 1000, ""),
-            End::Draining if self.session.as_ref().is_some_and(wants_notice) => {
-                (Some(ServerEvent::GoAway { time_left_ms: 0 }), 1001, "draining")
-            }
             End::Draining => (None, 1001, "draining"),
             End::Failed(failure) => {
                 let codes = failure.kind.codes();

@@ -90,10 +90,11 @@ pub enum ServerEvent {
         /// May end within a word.
         text: String,
     },
-    /// Extension `go_away`: the server stops and closes the connection after this event; a new one will be served.
+    /// Extension `go_away`: the server stops. It takes no more audio, sends the rest of the text and closes the connection;
+    /// a new one will be served.
     #[serde(rename = "session.go_away")]
     GoAway {
-        /// How long the connection still lasts.
+        /// How long the connection still lasts at most.
         time_left_ms: u64,
     },
     /// An event that this version does not know. Never sent.
