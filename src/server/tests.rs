@@ -132,3 +132,31 @@ async fn no_key_is_made_for_settings_that_will_not_hold() {
     assert_eq!(make_key(&server, KEY, &long).await.0, 413);
     assert_eq!(make_key(&server, KEY, &json!({ "model": "scripted" })).await.0, 200);
 }
+
+#[tokio::test]
+async fn pages_that_are_allowed_may_ask_with_their_client_s_headers_and_others_may_not() {
+    let mut config = Config::default();
+    config.server.allowed_origins = vec!["https://app.example.org".to_owned()];
+    let server = server_with(config);
+    let headers = "authorization,content-type,x-stainless-lang";
+    let ask = async |method: &str, origin: &str| {
+        let request = Request::builder().method(method).uri("/v1/models").header(header::ORIGIN, origin);
+        let request = request.header("access-control-request-method", "GET");
+        let request = request.header("access-control-request-headers", headers);
+        let answer = server.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        ["origin", "headers"]
+            .map(|what| header(&format!("access-control-allow-{what}")))
+            .into_iter()
+            .chain([header("access-control-allow-methods"), header("access-control-expose-headers")])
+            .collect::<Vec<_>>()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let allowed = ask("OPTIONS", "https://app.example.org").await;
+    assert_eq!(allowed[..3], [some("https://app.example.org"), some(headers), some("GET,POST")]);
+    let answered = ask("GET", "https://app.example.org").await;
+    assert_eq!((&answered[0], &answered[3]), (&some("https://app.example.org"), &some("retry-after")));
+    for method in ["OPTIONS", "GET"] {
+        assert_eq!(ask(method, "https://evil.example.org").await[0], None, "{method}");
+    }
+}
