@@ -116,6 +116,9 @@ async fn a_streamed_answer_holds_the_same_word_by_word() {
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains(r#""code":"unsupported_media""#), "{}", answer.body);
     assert!(answer.body.ends_with("data: [DONE]\n\n") && !answer.body.contains("transcript.text.done"));
+    server.metric("decalage_failures_total{kind=\"undecodable_audio\"} 1").await;
+    assert_eq!(post(&server, &[file(b"no audio")]).await.status, 415);
+    server.metric("decalage_failures_total{kind=\"undecodable_audio\"} 2").await;
     server.empty().await;
 }
 

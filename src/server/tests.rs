@@ -1,6 +1,8 @@
 //! The main listener's router over the scripted translator, and what only all of it together shows.
 
 use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -158,5 +160,45 @@ async fn pages_that_are_allowed_may_ask_with_their_client_s_headers_and_others_m
     assert_eq!((&answered[0], &answered[3]), (&some("https://app.example.org"), &some("retry-after")));
     for method in ["OPTIONS", "GET"] {
         assert_eq!(ask(method, "https://evil.example.org").await[0], None, "{method}");
+    }
+}
+
+/// What is logged on the test's own thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_recording_is_in_the_log_however_it_is_answered() {
+    let mut wav =
+        b"RIFF\x64\x01\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\x40\x01\0\0".to_vec();
+    wav.extend([0; 320]);
+    let server = server();
+    for stream in ["true", "false"] {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let part = |name: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+        let (field, file) = (part("stream"), part("file"));
+        let body = [field.as_bytes(), stream.as_bytes(), b"\r\n", file.as_bytes(), &wav, b"\r\n--b--\r\n"];
+        let request = Request::post("/v1/audio/translations").header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+        let request = request.header(header::CONTENT_TYPE, "multipart/form-data; boundary=b");
+        let answer = server.clone().oneshot(request.body(Body::from(body.concat())).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = log.lines().find(|line| line.contains("translated audio_ms=10"));
+        assert!(line.is_some_and(|line| line.contains("recording{id=\"sess_")), "stream={stream}: {log:?}");
     }
 }

@@ -16,10 +16,10 @@ use axum::extract::{Multipart, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use self::answer::{Said, Translation, delta};
 use self::form::Upload;
@@ -28,7 +28,7 @@ use super::error::ApiError;
 use super::openapi::Fails;
 use crate::audio::{AudioError, AudioReader, Limits, SAMPLE_RATE_HZ};
 use crate::engine::{Input, StreamEvents, StreamInput};
-use crate::protocol::SessionInfo;
+use crate::protocol::{FailureKind, SessionInfo};
 use crate::session::event::Event;
 
 /// The translation of a recording
@@ -59,42 +59,70 @@ pub(super) async fn translate(
     let span = tracing::info_span!("recording", id = admitted.info.id, key = %principal);
     let limits = Limits { max_duration_ms: app.config().server.max_audio_ms, ..Limits::default() };
     let mut recording = Recording {
+        app,
         info: admitted.info,
         events: admitted.events,
         decoding: Decoding::start(file, limits, admitted.input),
+        audio_ms: 0,
+        span,
         _place: admitted.place,
         _token: token,
     };
     if settings.stream {
         return Ok(recording.into_sse().into_response());
     }
-    async {
-        let mut said = Said::default();
-        while let Some(event) = recording.next().await? {
-            said.heed(event);
-        }
-        let audio_ms = recording.decoding.finish().await?;
-        tracing::info!(audio_ms, "translated");
-        Ok(said.render(settings.format, settings.words, &recording.info, audio_ms))
+    let mut said = Said::default();
+    while let Some(event) = recording.next().await? {
+        said.heed(event);
     }
-    .instrument(span)
-    .await
+    Ok(said.render(settings.format, settings.words, &recording.info, recording.audio_ms))
 }
 
 /// A recording on its way.
 struct Recording {
+    app: App,
     info: SessionInfo,
     events: StreamEvents,
     decoding: Decoding,
+    /// Its length, known after the last event.
+    audio_ms: u64,
+    span: Span,
     _place: Place,
     _token: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 
 impl Recording {
-    /// The next event; `None` after the last.
+    /// The next event; `None` after the last, when all of the audio has been heard.
     async fn next(&mut self) -> Result<Option<Event>, ApiError> {
+        let span = self.span.clone();
+        let next = async {
+            let next = self.advance().await;
+            match &next {
+                Ok(Some(_)) => {}
+                Ok(None) => tracing::info!(audio_ms = self.audio_ms, "translated"),
+                Err(error) => self.failed(error),
+            }
+            next
+        };
+        next.instrument(span).await
+    }
+
+    fn failed(&self, error: &ApiError) {
+        let kind = match error.status.as_u16() {
+            500.. => FailureKind::Internal,
+            413 => FailureKind::Expired,
+            _ => FailureKind::UndecodableAudio,
+        };
+        tracing::warn!(?kind, "failed: {}", error.message);
+        self.app.metrics().failed(kind.codes().code);
+    }
+
+    async fn advance(&mut self) -> Result<Option<Event>, ApiError> {
         match self.events.next().await {
-            Some(Ok(emission)) if emission.event == Event::Finished => Ok(None),
+            Some(Ok(emission)) if emission.event == Event::Finished => {
+                self.audio_ms = self.decoding.finish().await?;
+                Ok(None)
+            }
             Some(Ok(emission)) => Ok(Some(emission.event)),
             Some(Err(error)) => Err(ApiError::internal(&error)),
             None => Err(ApiError::unavailable("the server is stopping", 5)),
@@ -118,17 +146,13 @@ impl Recording {
                         }
                     }
                     Ok(None) => {
-                        let last = match recording.decoding.finish().await {
-                            Ok(_) => said.done(&recording.info).to_string(),
-                            Err(error) => error.body().to_string(),
-                        };
+                        let last = said.done(&recording.info).to_string();
                         return Some((vec![last, "[DONE]".to_owned()], None));
                     }
                     Err(error) => return Some((vec![error.body().to_string(), "[DONE]".to_owned()], None)),
                 }
             }
         });
-        use futures_util::StreamExt;
         let events = whole.flat_map(|data| {
             stream::iter(data.into_iter().map(|data| Ok::<_, Infallible>(sse::Event::default().data(data))))
         });
