@@ -160,7 +160,9 @@ impl App {
 
     /// Whether a live stream could be opened for `principal`, which takes no place.
     pub(super) fn room(&self, principal: &Principal) -> Result<(), ApiError> {
-        let _share = self.share(principal)?;
+        if !self.0.by_key.has_room(&principal.key) {
+            return Err(self.no_share());
+        }
         self.0.engine.room(Pace::Live).map_err(refused)
     }
 
@@ -179,8 +181,6 @@ impl App {
         Ok(Admitted { input, events, info: self.session_info(), place })
     }
 
-    /// What a session that is opened now is.
-    pub(super) fn session_info(&self) -> SessionInfo {
     /// How much longer a server that has begun to stop waits for its streams.
     pub(super) fn drain_left_ms(&self) -> u64 {
         let shared = &self.0;
@@ -188,6 +188,8 @@ impl App {
         shared.config.server.drain_timeout_ms.saturating_sub(waited_ms)
     }
 
+    /// What a session that is opened now is.
+    pub(super) fn session_info(&self) -> SessionInfo {
         let model = &self.0.model;
         let created_at = now_s();
         let longest_s = match self.0.config.server.max_session_ms {
@@ -207,9 +209,12 @@ impl App {
 
     /// One of the places that a key may have.
     fn share(&self, principal: &Principal) -> Result<Slot<KeyHash>, ApiError> {
+        self.0.by_key.acquire(principal.key).ok_or_else(|| self.no_share())
+    }
+
+    fn no_share(&self) -> ApiError {
         let most = self.0.config.auth.max_sessions_per_key;
-        let full = || ApiError::too_many(format!("this key has {most} streams, no more are allowed"), RETRY_AFTER_S);
-        self.0.by_key.acquire(principal.key).ok_or_else(full)
+        ApiError::too_many(format!("this key has {most} streams, no more are allowed"), RETRY_AFTER_S)
     }
 
     fn reject(&self, reason: Rejection) {

@@ -27,6 +27,11 @@ impl<K: Hash + Eq + Clone> Slots<K> {
         Self { held: Arc::default(), max: if max == 0 { usize::MAX } else { max } }
     }
 
+    /// Whether there is one more for `owner` now.
+    pub fn has_room(&self, owner: &K) -> bool {
+        lock(&self.held).get(owner).copied().unwrap_or(0) < self.max
+    }
+
     /// One more for `owner`, or `None` where it holds all that it may.
     pub fn acquire(&self, owner: K) -> Option<Slot<K>> {
         let mut held = lock(&self.held);
@@ -69,8 +74,8 @@ mod tests {
         let slots = Slots::new(2);
         let first = slots.acquire("a").unwrap();
         let second = slots.clone().acquire("a").unwrap();
-        assert!(slots.acquire("a").is_none());
-        assert!(slots.acquire("b").is_some());
+        assert!(slots.acquire("a").is_none() && !slots.has_room(&"a"));
+        assert!(slots.acquire("b").is_some() && slots.has_room(&"b"));
         drop(first);
         let third = slots.acquire("a").unwrap();
         assert!(slots.acquire("a").is_none());
