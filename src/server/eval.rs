@@ -3,12 +3,14 @@
 //! On a port of its own, because these clients send no keys and SimulEval's routes have no names to tell them by.
 //! Invariant: what is measured is what is served: the same streams, whatever else the server does meanwhile.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::ws::{self, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
@@ -18,7 +20,8 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tracing::Instrument;
 
 use super::app::{App, Place};
 use super::auth::Principal;
@@ -28,10 +31,10 @@ use super::ws::{bounded, limits, session_config};
 use crate::audio::AudioDecoder;
 use crate::config::KeyHash;
 use crate::engine::{Input, Pace, StreamEvents, StreamInput};
-use crate::protocol::simuleval::SimulEval;
+use crate::protocol::simuleval::{self, SimulEval};
 use crate::protocol::simulstream::{MetricsLine, MetricsSink, Simulstream, closing};
 use crate::protocol::{End, Failure, FailureKind, Message, StreamOptions};
-use crate::session::event::Command;
+use crate::session::event::{Command, Event};
 
 /// Half a minute of samples as JSON numbers.
 const MAX_BODY_BYTES: usize = 32 << 20;
@@ -50,6 +53,7 @@ struct Eval {
 #[derive(Default)]
 struct Sentence {
     agent: SimulEval,
+    /// There only while something may come of it: it takes a place.
     stream: Option<Open>,
 }
 
@@ -57,6 +61,9 @@ struct Open {
     decoder: AudioDecoder,
     input: StreamInput,
     events: StreamEvents,
+    id: String,
+    /// When the client last asked something.
+    heard: Instant,
     _place: Place,
 }
 
@@ -107,21 +114,41 @@ async fn root(State(eval): State<Eval>, upgrade: Result<WebSocketUpgrade, WebSoc
     })
 }
 
+fn patience(app: &App) -> Duration {
+    Duration::from_millis(app.config().server.idle_timeout_ms)
+}
+
 /// The stream can be opened only when the first message has said how the audio comes.
 async fn simulstream(eval: Eval, mut socket: WebSocket) {
-    let patience = Duration::from_millis(eval.app.config().server.idle_timeout_ms);
-    let first = match timeout(patience, socket.recv()).await {
-        Ok(Some(Ok(ws::Message::Text(text)))) => Message::Text(text.as_str().to_owned()),
-        Ok(Some(Ok(ws::Message::Binary(bytes)))) => Message::Binary(bytes.to_vec()),
-        _ => return,
+    let first = tokio::select! {
+        () = eval.app.shutdown().begun() => Err(End::Draining),
+        first = header(&mut socket, Instant::now() + patience(&eval.app)) => match first {
+            Ok(Some(first)) => Ok(first),
+            Ok(None) => return,
+            Err(failure) => Err(End::Failed(failure)),
+        },
     };
-    match begin(&eval, &first) {
-        Ok(conversation) => conversation.run(socket).await,
-        Err(failure) => farewell(socket, closing(&End::Failed(failure))).await,
+    match first.and_then(|first| begin(&eval, &first).map_err(End::Failed)) {
+        Ok((conversation, span)) => conversation.run(socket).instrument(span).await,
+        Err(end) => farewell(socket, closing(&end)).await,
     }
 }
 
-fn begin(eval: &Eval, first: &Message) -> Result<Conversation, Failure> {
+/// The first message with content; `None` where the client is gone.
+async fn header(socket: &mut WebSocket, until: Instant) -> Result<Option<Message>, Failure> {
+    loop {
+        let message = timeout_at(until, socket.recv()).await;
+        let message = message.map_err(|_| Failure::new(FailureKind::Idle, "no header came for too long"))?;
+        return Ok(match message {
+            Some(Ok(ws::Message::Text(text))) => Some(Message::Text(text.as_str().to_owned())),
+            Some(Ok(ws::Message::Binary(bytes))) => Some(Message::Binary(bytes.to_vec())),
+            Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => continue,
+            _ => None,
+        });
+    }
+}
+
+fn begin(eval: &Eval, first: &Message) -> Result<(Conversation, tracing::Span), Failure> {
     let app = &eval.app;
     let refused = |error: ApiError| Failure::new(FailureKind::InvalidMessage, error.message);
     let (dialect, options) = Simulstream::parse(first, metrics_sink(eval.log.clone()))?;
@@ -129,7 +156,8 @@ fn begin(eval: &Eval, first: &Message) -> Result<Conversation, Failure> {
     let decoder = AudioDecoder::new(options.encoding, &limits(app));
     let decoder = decoder.map_err(|error| Failure::new(FailureKind::UndecodableAudio, error.to_string()))?;
     let admitted = app.admit(&anybody(), session_config(app, &options), Pace::Live).map_err(refused)?;
-    Ok(Conversation::new(app.clone(), admitted, Box::new(dialect), decoder))
+    let span = tracing::info_span!("stream", id = admitted.info.id);
+    Ok((Conversation::new(app.clone(), admitted, Box::new(dialect), decoder), span))
 }
 
 async fn reset(State(eval): State<Eval>) {
@@ -138,57 +166,105 @@ async fn reset(State(eval): State<Eval>) {
     sentence.agent.reset();
 }
 
-async fn input(State(eval): State<Eval>, body: Bytes) -> Result<(), (StatusCode, String)> {
+async fn input(State(eval): State<Eval>, request: Request) -> Result<(), (StatusCode, String)> {
+    let body = eval.app.body(request).await.map_err(|error| (error.status, error.message))?;
     let mut sentence = eval.sentence.lock().await;
-    let Sentence { agent, stream } = &mut *sentence;
-    let bad = |message: String| (StatusCode::BAD_REQUEST, message);
-    let wanted = agent.input(&body).map_err(|error| bad(error.to_string()))?;
-    if let Some(options) = &wanted.open {
-        match open(&eval.app, options) {
-            Ok(opened) => *stream = Some(opened),
-            Err(error) => {
-                agent.fail(error.message.clone());
-                return Err(bad(error.message));
-            }
-        }
-    }
-    let Some(stream) = stream else { return Ok(()) };
-    for command in wanted.commands {
-        if let Err(message) = stream.perform(command).await {
-            agent.fail(message.clone());
-            return Err(bad(message));
-        }
-    }
-    Ok(())
+    let put = sentence.put(&eval, &body).await;
+    put.map_err(|message| {
+        // Until the next reset there is only the error.
+        sentence.end(&eval, FailureKind::InvalidMessage, &message);
+        (StatusCode::BAD_REQUEST, message)
+    })
 }
 
 async fn output(State(eval): State<Eval>) -> Result<String, (StatusCode, String)> {
     let mut sentence = eval.sentence.lock().await;
-    let Sentence { agent, stream } = &mut *sentence;
-    let patience = Duration::from_millis(eval.app.config().server.idle_timeout_ms);
     loop {
+        let Sentence { agent, stream } = &mut *sentence;
         match agent.output() {
             Ok(Some(body)) => return Ok(body),
             Err(error) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
             Ok(None) => {}
         }
         let event = match stream {
-            Some(stream) => timeout(patience, stream.events.next()).await,
+            Some(stream) => {
+                stream.heard = Instant::now();
+                timeout(patience(&eval.app), stream.events.next()).await
+            }
             None => Ok(None),
         };
         match event {
-            Ok(Some(Ok(emission))) => agent.accept(&emission.event),
-            Ok(Some(Err(error))) => agent.fail(error.to_string()),
-            Ok(None) => agent.fail("the stream has ended"),
-            Err(_) => agent.fail("the stream took too long"),
+            Ok(Some(Ok(emission))) => {
+                agent.accept(&emission.event);
+                if emission.event == Event::Finished
+                    && let Some(stream) = sentence.stream.take()
+                {
+                    tracing::info!(id = stream.id, "translated");
+                }
+            }
+            Ok(Some(Err(error))) => sentence.fail(&eval, FailureKind::Internal, &error.to_string()),
+            Ok(None) => sentence.fail(&eval, FailureKind::Internal, "the stream has ended"),
+            Err(_) => sentence.fail(&eval, FailureKind::Internal, "the stream took too long"),
         }
     }
 }
 
-fn open(app: &App, options: &StreamOptions) -> Result<Open, ApiError> {
+impl Sentence {
+    async fn put(&mut self, eval: &Eval, body: &[u8]) -> Result<(), String> {
+        let wanted = self.agent.input(body).map_err(|error| error.to_string())?;
+        let performed = self.perform(eval, wanted).await;
+        performed.inspect_err(|message| self.agent.fail(message))
+    }
+
+    async fn perform(&mut self, eval: &Eval, wanted: simuleval::Input) -> Result<(), String> {
+        if let Some(options) = &wanted.open {
+            self.stream = Some(open(eval, options).map_err(|error| error.message)?);
+        }
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        for command in wanted.commands {
+            stream.perform(command).await?;
+        }
+        stream.heard = Instant::now();
+        Ok(())
+    }
+
+    fn fail(&mut self, eval: &Eval, kind: FailureKind, message: &str) {
+        self.agent.fail(message);
+        self.end(eval, kind, message);
+    }
+
+    /// Gives the place back before its time.
+    fn end(&mut self, eval: &Eval, kind: FailureKind, message: &str) {
+        if let Some(stream) = self.stream.take() {
+            tracing::warn!(id = stream.id, ?kind, "failed: {message}");
+            eval.app.metrics().failed(kind.codes().code);
+        }
+    }
+}
+
+fn open(eval: &Eval, options: &StreamOptions) -> Result<Open, ApiError> {
+    let app = &eval.app;
     let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
     let admitted = app.admit(&anybody(), session_config(app, options), Pace::Live)?;
-    Ok(Open { decoder, input: admitted.input, events: admitted.events, _place: admitted.place })
+    let id = admitted.info.id;
+    tracing::info!(id, "opened");
+    tokio::spawn(end_when_idle(eval.clone(), id.clone()));
+    let (input, events) = (admitted.input, admitted.events);
+    Ok(Open { decoder, input, events, id, heard: Instant::now(), _place: admitted.place })
+}
+
+/// A client that went away says no `/reset`.
+async fn end_when_idle(eval: Eval, id: String) {
+    let mut until = Instant::now();
+    loop {
+        sleep_until(until).await;
+        let mut sentence = eval.sentence.lock().await;
+        let Some(stream) = sentence.stream.as_ref().filter(|stream| stream.id == id) else { return };
+        until = stream.heard + patience(&eval.app);
+        if until <= Instant::now() {
+            return sentence.fail(&eval, FailureKind::Idle, "nothing was asked for too long");
+        }
+    }
 }
 
 impl Open {
