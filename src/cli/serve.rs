@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use decalage::server::listen::{Options, serve};
 use decalage::server::shutdown::Shutdown;
 use decalage::server::{App, ModelInfo, eval, router, tls};
 use decalage::telemetry::{Metrics, init_logging};
+use rustls::ServerConfig;
 use serde_json::{Map, Value, json};
 use tch::Device;
 use tokio::net::TcpListener;
@@ -54,7 +55,7 @@ pub(crate) struct Serve {
     /// Listen on other addresses than loopback although no keys are configured
     #[arg(long)]
     allow_any_key: bool,
-    /// Check config and bundle, then exit
+    /// Check config, bundle, certificate and the folder for uploads, then exit
     #[arg(long)]
     check_config: bool,
 }
@@ -64,6 +65,8 @@ impl Serve {
         let config = Config::load(&self.config, self.overlay())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let log = runtime.block_on(async { init_logging(&config.log) })?;
+        let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
+        check_uploads(&config.server.uploads())?;
         let began = Instant::now();
         let bundle = Arc::new(Bundle::open(&config.model.bundle)?);
         if self.check_config {
@@ -74,7 +77,7 @@ impl Serve {
         let engine = engine(&config, Arc::clone(&bundle), &metrics)?;
         let loading = began.elapsed();
         let model = model_info(&config, &bundle)?;
-        let drained = runtime.block_on(self.listen(config, engine.clone(), model, metrics, loading))?;
+        let drained = runtime.block_on(self.listen(config, tls, engine.clone(), model, metrics, loading))?;
         drop(log);
         drop(runtime);
         // All streams are closed by now: what is left is the step that a worker is in.
@@ -102,13 +105,13 @@ impl Serve {
     async fn listen(
         &self,
         config: Config,
+        tls: Option<Arc<ServerConfig>>,
         engine: Engine,
         model: ModelInfo,
         metrics: Metrics,
         loading: Duration,
     ) -> Result<bool> {
         let server = &config.server;
-        let tls = server.tls.as_ref().map(tls::load).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shutdown = Shutdown::new();
         let healthy = watch_health(engine.clone());
@@ -150,6 +153,12 @@ impl Serve {
         let drained = shutdown.complete(Duration::from_millis(server.drain_timeout_ms)).await;
         Ok(drained.inspect_err(|count| tracing::error!("{count} connections were cut off")).is_ok())
     }
+}
+
+/// A folder that takes no file would only be noticed by the first upload.
+fn check_uploads(folder: &Path) -> Result<()> {
+    let made = tempfile::tempfile_in(folder);
+    made.map(drop).with_context(|| format!("server.upload_folder takes no file: {}", folder.display()))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

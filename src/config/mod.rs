@@ -134,6 +134,13 @@ pub enum LogFormat {
     Json,
 }
 
+impl ServerConfig {
+    /// Where uploads are kept while they are read.
+    pub fn uploads(&self) -> PathBuf {
+        self.upload_folder.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {

@@ -2,6 +2,7 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
+mod serve;
 mod support;
 
 use decalage::bundle::{Assets, Bundle, BundleError};

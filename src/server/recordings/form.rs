@@ -150,8 +150,7 @@ pub(super) async fn receive(app: &App, principal: &Principal, mut form: Multipar
 
 /// Writes the file to a nameless one on disk: half of all m4a files cannot be read from front to back.
 async fn keep(app: &App, patience: &mut Patience, mut field: Field<'_>) -> Result<File, ApiError> {
-    let folder = app.config().server.upload_folder.clone().unwrap_or_else(std::env::temp_dir);
-    let mut file = tempfile_in(folder).map_err(|error| ApiError::internal(&error))?;
+    let mut file = tempfile_in(app.config().server.uploads()).map_err(|error| ApiError::internal(&error))?;
     while let Some(piece) = patience.piece(&mut field).await? {
         // Into the page cache: not worth a thread.
         file.write_all(&piece).map_err(|error| ApiError::internal(&error))?;
