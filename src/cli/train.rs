@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum, value_parser};
 use decalage::bundle::Assets;
+use decalage::policy::MAX_K;
 use decalage::train::{Augmentation, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
 
 /// Train one stage: `text` (decoder), `ctc` (encoder), then `joint`. Resumes what it finds in --out
@@ -62,7 +63,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     offline_share: f64,
     /// Largest lag of the wait-k masks
-    #[arg(long, default_value_t = 7, value_parser = value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 7, value_parser = value_parser!(u64).range(1..=MAX_K as u64))]
     max_k: u64,
     /// Probability of joining clips
     #[arg(long, default_value_t = 0.2, value_parser = share)]

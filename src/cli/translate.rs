@@ -15,7 +15,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use decalage::bundle::Bundle;
 use decalage::engine::{Recording, TorchTranslator, session_assets};
-use decalage::policy::{MAX_BEAM_SIZE, PolicyKind};
+use decalage::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K, PolicyKind};
 use decalage::session::{SessionAssets, SessionConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::Device;
@@ -39,10 +39,10 @@ pub(crate) struct Translate {
     #[arg(long)]
     stream: bool,
     /// Lag of --stream, in segments of 320 ms
-    #[arg(long, default_value_t = 3, requires = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    #[arg(long, default_value_t = 3, requires = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_K as u64))]
     k: usize,
     /// Hypotheses of the beam search without --stream
-    #[arg(long, default_value_t = 5, conflicts_with = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
+    #[arg(long, default_value_t = DEFAULT_BEAM_SIZE, conflicts_with = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
     beam: usize,
     /// Hear the audio at the speed it was spoken
     #[arg(long)]

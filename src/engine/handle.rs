@@ -64,7 +64,7 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The system gave no thread.
-    #[error("no thread for a worker: {0}")]
+    #[error("no thread for a worker")]
     Thread(#[from] std::io::Error),
     /// A worker has no translator.
     #[error("a worker could not make its translator: {0}")]

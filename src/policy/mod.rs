@@ -12,8 +12,12 @@ pub use wait_k::{may_write, source_segment};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Widest beam that a session may ask for.
+/// Widest beam that a session may ask for,
 pub const MAX_BEAM_SIZE: usize = 32;
+/// and what it gets where it does not ask.
+pub const DEFAULT_BEAM_SIZE: usize = 5;
+/// Greatest lag that a session may ask for: longer than any utterance.
+pub const MAX_K: usize = 1000;
 
 /// How a session trades latency for quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +25,7 @@ pub const MAX_BEAM_SIZE: usize = 32;
 pub enum PolicyKind {
     /// Target word `w` may be written once the utterance has `k + w - 1` segments of speech (see [`may_write`]).
     WaitK {
-        /// The lag, in segments; at least 1.
+        /// The lag, in segments; 1 to [`MAX_K`].
         k: usize,
     },
     /// Nothing is written before the utterance has ended; then its best translation is searched.
@@ -60,8 +64,8 @@ pub enum Action {
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum PolicyError {
     /// A lag of 0 would write before anything was read.
-    #[error("k is 0, allowed is 1 and more")]
-    ZeroLag,
+    #[error("k is {0}, allowed is 1 to {MAX_K}")]
+    Lag(usize),
     /// No hypothesis, or more than the backend should be asked to hold.
     #[error("beam_size is {0}, allowed is 1 to {MAX_BEAM_SIZE}")]
     BeamSize(usize),
@@ -71,10 +75,10 @@ impl PolicyKind {
     /// Checks the policy's numbers.
     ///
     /// # Errors
-    /// If `k` is 0 or the beam is empty or wider than [`MAX_BEAM_SIZE`].
+    /// If `k` is 0 or above [`MAX_K`], or the beam is empty or wider than [`MAX_BEAM_SIZE`].
     pub fn validate(self) -> Result<(), PolicyError> {
         match self {
-            Self::WaitK { k: 0 } => Err(PolicyError::ZeroLag),
+            Self::WaitK { k } if !(1..=MAX_K).contains(&k) => Err(PolicyError::Lag(k)),
             Self::Offline { beam_size } if !(1..=MAX_BEAM_SIZE).contains(&beam_size) => {
                 Err(PolicyError::BeamSize(beam_size))
             }
@@ -125,7 +129,9 @@ mod tests {
 
     #[test]
     fn refuses_numbers_without_meaning() {
-        assert_eq!(PolicyKind::WaitK { k: 0 }.validate(), Err(PolicyError::ZeroLag));
+        for k in [0, MAX_K + 1] {
+            assert_eq!(PolicyKind::WaitK { k }.validate(), Err(PolicyError::Lag(k)));
+        }
         for beam_size in [0, MAX_BEAM_SIZE + 1] {
             assert_eq!(PolicyKind::Offline { beam_size }.validate(), Err(PolicyError::BeamSize(beam_size)));
         }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::auth::{self, Keys, Origins, Principal};
-use super::error::ApiError;
+use super::error::{ApiError, RETRY_AFTER_S};
 use super::shutdown::Shutdown;
 use super::slots::{Slot, Slots};
 use crate::config::{Config, KeyHash};
@@ -24,8 +24,6 @@ use crate::protocol::SessionInfo;
 use crate::session::SessionConfig;
 use crate::telemetry::{Active, Metrics, Rejection};
 
-/// When a client that found no place may ask again: utterances are short, sessions are not.
-const RETRY_AFTER_S: u64 = 5;
 /// A session without an end still says when it ends: in ten years.
 const NEVER_S: u64 = 10 * 365 * 24 * 3600;
 

@@ -16,6 +16,8 @@ use super::auth::AuthError;
 use crate::{audio::AudioError, protocol::query::QueryError};
 
 const INVALID: &str = "invalid_request_error";
+/// When a client that found no place may ask again: utterances are short, sessions are not.
+pub(super) const RETRY_AFTER_S: u64 = 5;
 
 /// An answer that is not what was asked for. Serialized, it is what the body has under `error`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -31,7 +31,7 @@ use tokio_util::io::{InspectReader, InspectWriter};
 use tower::Service;
 
 use super::{
-    error::ApiError,
+    error::{ApiError, RETRY_AFTER_S},
     shutdown::Shutdown,
     slots::{Slot, Slots},
     socket::ClientSocket,
@@ -43,7 +43,6 @@ const MAX_REFUSALS: usize = 64;
 /// After a failure that is not the connection's own, such as no file descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEADER_BYTES: usize = 64 << 10;
-const RETRY_AFTER_S: u64 = 5;
 
 /// Limits of a listener.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ pub enum TlsError {
         cause: pem::Error,
     },
     /// Certificate and key do not fit together, or are of a kind that is not known.
-    #[error("certificate and key cannot be used: {0}")]
+    #[error("certificate and key cannot be used")]
     Rejected(#[from] rustls::Error),
 }
 

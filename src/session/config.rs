@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
-    policy::{MAX_BEAM_SIZE, PolicyError, PolicyKind},
+    policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, PolicyError, PolicyKind},
     text::Tokenizer,
 };
 
@@ -62,7 +62,7 @@ impl Default for SessionConfig {
             letters_per_word: 2,
             word_beam_size: 2,
             lookahead_tokens: 3,
-            tail_beam_size: 5,
+            tail_beam_size: DEFAULT_BEAM_SIZE,
             tentative_tokens: 0,
         }
     }
@@ -89,11 +89,11 @@ impl SessionConfig {
         let pieces = self.max_pieces_per_word;
         require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
         let beam = self.word_beam_size;
-        require((1..=MAX_BEAM_SIZE).contains(&beam), "word_beam_size", beam, "1 to 32")?;
+        require((1..=MAX_BEAM_SIZE).contains(&beam), "word_beam_size", beam, format!("1 to {MAX_BEAM_SIZE}"))?;
         let ahead = self.lookahead_tokens;
         require((1..=64).contains(&ahead), "lookahead_tokens", ahead, "1 to 64")?;
         let beam = self.tail_beam_size;
-        require((1..=MAX_BEAM_SIZE).contains(&beam), "tail_beam_size", beam, "1 to 32")?;
+        require((1..=MAX_BEAM_SIZE).contains(&beam), "tail_beam_size", beam, format!("1 to {MAX_BEAM_SIZE}"))?;
         let tentative = self.tentative_tokens;
         require(tentative <= 64, "tentative_tokens", tentative, "0 to 64")?;
         let pause_ms = self.utterances.pause_ms;

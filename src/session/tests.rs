@@ -377,7 +377,7 @@ fn replies_that_break_the_contract_are_refused() {
 fn configurations_without_meaning_are_refused() {
     let refused = |config| Session::<ScriptedState>::new(config, assets()).unwrap_err().to_string();
     let policy = PolicyKind::WaitK { k: 0 };
-    assert_eq!(refused(SessionConfig { policy, ..SessionConfig::default() }), "k is 0, allowed is 1 and more");
+    assert_eq!(refused(SessionConfig { policy, ..SessionConfig::default() }), "k is 0, allowed is 1 to 1000");
     let config = SessionConfig { vad_threshold: 1.5, ..SessionConfig::default() };
     assert_eq!(refused(config), "vad_threshold is 1.5, allowed is 0 to 1");
     let mut other = scripted_assets().unwrap();

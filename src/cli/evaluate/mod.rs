@@ -12,7 +12,7 @@ use clap::builder::RangedU64ValueParser;
 use decalage::bundle::Bundle;
 use decalage::eval::{Clip, Instance, Scores, table, write_instances};
 use decalage::plot::{Axes, Curve, draw};
-use decalage::policy::MAX_BEAM_SIZE;
+use decalage::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K};
 use decalage::train::{Example, read_manifest};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -31,7 +31,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "1,3,5,7,inf", value_parser = lag)]
     k: Vec<Lag>,
     /// Hypotheses of the offline beam search
-    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
+    #[arg(long, default_value_t = DEFAULT_BEAM_SIZE, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
     beam: usize,
     /// File to write the scores to
     #[arg(long, value_name = "FILE")]
@@ -59,8 +59,8 @@ struct Lag(Option<usize>);
 fn lag(text: &str) -> Result<Lag, String> {
     match text.parse() {
         _ if text == "inf" => Ok(Lag(None)),
-        Ok(k @ 1..=1000) => Ok(Lag(Some(k))),
-        _ => Err("allowed: 1 to 1000, or inf".to_owned()),
+        Ok(k @ 1..=MAX_K) => Ok(Lag(Some(k))),
+        _ => Err(format!("allowed: 1 to {MAX_K}, or inf")),
     }
 }
 

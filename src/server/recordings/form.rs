@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::answer::Format;
 use crate::engine::Pace;
-use crate::policy::{MAX_BEAM_SIZE, PolicyKind};
+use crate::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K, PolicyKind};
 use crate::server::app::{Admitted, App};
 use crate::server::auth::Principal;
 use crate::server::error::ApiError;
@@ -27,8 +27,6 @@ use crate::session::SessionConfig;
 const MAX_FIELD_BYTES: usize = 16 << 10;
 /// An upload that is slower on the whole keeps its place from others for too long.
 const MIN_BYTES_PER_S: u64 = 4 << 10;
-/// Width of the search, unless the client names one: what `decalage translate` does.
-const BEAM_SIZE: usize = 5;
 
 /// A recording that has been taken. As a schema it is the form: `k` and `beam_size` must come before the file.
 #[derive(Debug, ToSchema)]
@@ -77,7 +75,7 @@ impl Settings {
             "model" => self.model = Some(value.to_owned()),
             "language" => self.language = Some(value.to_owned()),
             "to_language" => self.to_language = Some(value.to_owned()),
-            "k" => self.k = Some(number("k", value, 1000)?),
+            "k" => self.k = Some(number("k", value, MAX_K)?),
             "beam_size" => self.beam_size = Some(number("beam_size", value, MAX_BEAM_SIZE)?),
             _ => {}
         }
@@ -87,7 +85,7 @@ impl Settings {
     fn policy(&self) -> PolicyKind {
         match self.k {
             Some(k) => PolicyKind::WaitK { k },
-            None => PolicyKind::Offline { beam_size: self.beam_size.unwrap_or(BEAM_SIZE) },
+            None => PolicyKind::Offline { beam_size: self.beam_size.unwrap_or(DEFAULT_BEAM_SIZE) },
         }
     }
 
