@@ -30,7 +30,7 @@ impl Origins {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let origin = String::from_utf8_lossy(origin.as_bytes());
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.filter(|host| has_keys || is_nobody_s_name(host));
+        let host = host.filter(|host| has_keys || is_address_or_localhost(host));
         // The scheme is left out: behind a proxy that ends TLS the server does not know its own.
         let is_own =
             origin.split_once("://").is_some_and(|(_, page)| host.is_some_and(|h| h.eq_ignore_ascii_case(page)));
@@ -42,7 +42,7 @@ impl Origins {
 }
 
 /// An address or `localhost`, with or without a port: no name that somebody else could have given.
-fn is_nobody_s_name(host: &str) -> bool {
+fn is_address_or_localhost(host: &str) -> bool {
     host.parse().is_ok_and(|host: Authority| {
         let host = host.host();
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_a_name_of_our_own_is_nobody_s_but_localhost() {
+    fn without_keys_no_name_is_our_own_but_localhost() {
         let origins = Origins::new(vec!["https://app.example.org".to_owned()]);
         for (origin, host, may) in [
             (None, "evil.net:8080", true),

@@ -24,7 +24,7 @@ use tracing::{Instrument, Span};
 use self::answer::{Said, Translation, delta};
 use self::form::Upload;
 use super::app::{App, Place};
-use super::error::ApiError;
+use super::error::{ApiError, RETRY_AFTER_S};
 use super::openapi::Fails;
 use crate::audio::{AudioError, AudioReader, Limits, SAMPLE_RATE_HZ};
 use crate::engine::{Input, StreamEvents, StreamInput};
@@ -109,6 +109,7 @@ impl Recording {
 
     fn failed(&self, error: &ApiError) {
         let kind = match error.status.as_u16() {
+            503 => return tracing::info!("not translated: {}", error.message), // nobody's fault
             500.. => FailureKind::Internal,
             413 => FailureKind::Expired,
             _ => FailureKind::UndecodableAudio,
@@ -125,7 +126,7 @@ impl Recording {
             }
             Some(Ok(emission)) => Ok(Some(emission.event)),
             Some(Err(error)) => Err(ApiError::internal(&error)),
-            None => Err(ApiError::unavailable("the server is stopping", 5)),
+            None => Err(ApiError::unavailable("the server is stopping", RETRY_AFTER_S)),
         }
     }
 

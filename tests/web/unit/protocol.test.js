@@ -62,12 +62,14 @@ test("every end is told apart, as the table of the protocol has it", () => {
     extensions: "finished false",
     idle: "lost true",
     internal: "lost true",
+    "invalid-message": "failed false",
     mark: "finished false",
     "opt-in": "finished false",
     "slow-reader": "lost true",
     "too-large": "failed false",
     transcription: "finished false",
     undecodable: "failed false",
+    "unsupported-data": "failed false",
   });
   assert.deepEqual(ending({ code: 1006, reason: "" }, { closed: false, message: "" }), { kind: "lost", retry: true, message: "" });
 });
