@@ -26,6 +26,14 @@ def lag_s(sentence: dict) -> float | None:
     return float((delays_ms[:last] - np.arange(last) * length_ms / words).mean() / 1000)
 
 
+def robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The median slope between any two points (Theil 1950, Sen 1968) and its level: a word that the search for sentences gave
+    to the wrong one makes an outlier of seconds."""
+    first, second = np.triu_indices(len(x), 1)
+    slope = np.median((y[second] - y[first]) / (x[second] - x[first]))
+    return slope, np.median(y - slope * x)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with segments.json and kK/instances.resegmented.jsonl")
@@ -37,7 +45,7 @@ def main() -> None:
         lines = (args.folder / f"k{k}" / "instances.resegmented.jsonl").read_text(encoding="utf-8").splitlines()
         lags = [(start_s / 60, lag) for start_s, line in zip(starts_s, lines) if (lag := lag_s(json.loads(line))) is not None]
         minutes, lags_s = map(np.asarray, zip(*lags))
-        slope, level = np.polyfit(minutes, lags_s, 1)
+        slope, level = robust_line(minutes, lags_s)
         points = axes.plot(minutes, lags_s, ".", markersize=5)
         axes.plot(minutes, slope * minutes + level, color=points[0].get_color(), label=f"k = {k}: {slope:+.3f} s a minute")
         print(f"k = {k}: median lag {np.median(lags_s):.2f} s, slope {slope:+.3f} s a minute, "
