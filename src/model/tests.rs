@@ -244,7 +244,11 @@ fn constant_state_for_linear_kinds() {
 
 #[test]
 fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
-    let (_store, model) = build(&config(AttentionKind::Leap));
+    configs().for_each(|config| searches_well(&config));
+}
+
+fn searches_well(config: &ModelConfig) {
+    let (_store, model) = build(config);
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
     let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
     let vocabulary = Vocabulary { end: 2, allowed: &allowed, allowed_first: &allowed };
