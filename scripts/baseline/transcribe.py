@@ -4,9 +4,9 @@ Both sides pass Whisper's own English normaliser, which spells numbers alike. CP
 """
 
 import argparse
-import csv
 import importlib.resources
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +14,10 @@ from pathlib import Path
 import jiwer
 from faster_whisper import WhisperModel
 from whisper_normalizer.english import EnglishTextNormalizer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+
+from manifest import read
 
 
 def model(folder: Path) -> WhisperModel:
@@ -36,8 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whisper = model(Path(folder))
         for manifest in args.manifests:
-            with open(manifest, encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+            rows = read(manifest)
             began_s, heard = time.process_time(), []
             for row in rows:
                 segments, _ = whisper.transcribe(str(manifest.parent / row["audio"]), language="en", beam_size=5)

@@ -4,20 +4,19 @@ Invariant: nothing marks where passages or sentences begin but a second of quiet
 """
 
 import argparse
-import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+
+from manifest import read
+
 RATE_HZ = 16_000
 PAUSE_S = 1.0
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def main() -> None:

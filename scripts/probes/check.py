@@ -4,11 +4,15 @@ The column `needed` holds regular expressions, joined by " & ", each of which mu
 """
 
 import argparse
-import csv
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+
+from manifest import read
 
 PROBES = Path(__file__).with_name("probes.tsv")
 
@@ -31,8 +35,7 @@ def main() -> None:
     parser.add_argument("log", type=Path, help="instances-k*.log of `decalage evaluate` on the probes")
     parser.add_argument("--failures", type=int, default=0, help="print so many of what went wrong")
     args = parser.parse_args()
-    with open(PROBES, encoding="utf-8", newline="") as file:
-        probes = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    probes = read(PROBES)
     lines = args.log.read_text(encoding="utf-8").splitlines()
     if len(lines) != len(probes):
         raise SystemExit(f"{args.log} has {len(lines)} translations, needed {len(probes)}")

@@ -4,7 +4,6 @@ Each sentence has a voice of its own, drawn by its number, of hibari-tts. Run wi
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 import audio
 import engines
 from build import generator
-from manifest import Manifest
+from manifest import Manifest, read
 
 PROBES = Path(__file__).with_name("probes.tsv")
 
@@ -24,9 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     engine, rows = engines.Hibari(), Manifest(args.out / "probes.tsv")
-    with open(PROBES, encoding="utf-8", newline="") as file:
-        probes = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    for number, probe in enumerate(probes):
+    for number, probe in enumerate(read(PROBES)):
         clip = f"{probe['kind']}-{number:03d}"
         if clip in rows.done:
             continue

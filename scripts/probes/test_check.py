@@ -1,6 +1,5 @@
 """Tests of the probes' rules: `python -m unittest discover scripts/probes`."""
 
-import csv
 import re
 import unittest
 
@@ -19,8 +18,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(check.faults("\\?", "7 Tage?"), [])
 
     def test_there_are_two_hundred_different_probes(self):
-        with open(check.PROBES, encoding="utf-8", newline="") as file:
-            probes = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        probes = check.read(check.PROBES)
         self.assertEqual(len({probe["english"] for probe in probes}), 200)
         for probe in probes:
             self.assertTrue(all(re.compile(part) for part in probe["needed"].split(" & ")))
