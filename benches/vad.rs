@@ -142,7 +142,7 @@ fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
     use decalage::bundle::Bundle;
     use decalage::engine::{TorchTranslator, session_assets};
     use decalage::features::fbank;
-    use decalage::session::translator::{EncodeJob, Translator};
+    use decalage::session::translator::{EncodeJob, SourceInput, Translator};
 
     thread_local! {
         static MODEL: (TorchTranslator, Bundle) = {
@@ -153,15 +153,16 @@ fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
     }
     MODEL.with(|(translator, bundle)| {
         let assets = session_assets(&bundle.assets);
-        let mut frames = fbank(&assets.fbank, samples).expect("16 kHz");
-        assets.cmvn.apply(&mut frames);
+        let (config, cmvn) = assets.speech().expect("the bundle hears");
+        let mut frames = fbank(config, samples).expect("16 kHz");
+        cmvn.apply(&mut frames);
         let (bins, spec) = (assets.spec.num_mel_bins, &assets.spec);
         let (mut state, mut spoken) = (None, Vec::new());
         for (number, segment) in frames.chunks(spec.frames_per_segment() * bins).enumerate() {
             if number % spec.max_utterance_segments == 0 {
                 state = None;
             }
-            let job = EncodeJob { state: state.take(), frames: segment.to_vec() };
+            let job = EncodeJob { state: state.take(), source: SourceInput::Frames(segment.to_vec()) };
             let encoded = translator.encode(vec![job]).remove(0).expect("a segment");
             spoken.extend(encoded.blank_probs.iter().map(|&blank| blank < threshold));
             state = Some(encoded.state);

@@ -26,6 +26,10 @@ const TARGET: &str = "tokenizer-target.json";
 const CMVN: &str = "cmvn.json";
 /// The weights.
 pub const WEIGHTS: &str = "model.safetensors";
+/// What a bundle that can also read has besides: the network's weights,
+pub const TEXT_WEIGHTS: &str = "text.safetensors";
+/// and its source pieces.
+pub const TEXT_SOURCE: &str = "tokenizer-text.json";
 
 /// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,8 +75,19 @@ pub struct Bundle {
     pub assets: Assets,
     /// The weights' file.
     pub weights: PathBuf,
+    /// What reads text, if the bundle has it.
+    pub text: Option<Text>,
     /// Short hash over the manifest: names the bundle in logs and scores.
     pub id: String,
+}
+
+/// The part of a bundle that translates text, with the decoder's shape and the target pieces of the rest.
+#[derive(Debug)]
+pub struct Text {
+    /// The weights' file.
+    pub weights: PathBuf,
+    /// Source pieces.
+    pub source: Tokenizer,
 }
 
 /// Why a folder is not a bundle.
@@ -182,13 +197,22 @@ impl Bundle {
         }
         let mut id = hash(&fs::read(&path).map_err(file(&path))?);
         id.truncate(12);
-        Ok(Self { assets: Assets::open(folder)?, weights: folder.join(WEIGHTS), id })
+        let text = match manifest.files.contains_key(TEXT_WEIGHTS) {
+            true if !manifest.files.contains_key(TEXT_SOURCE) => return Err(BundleError::Unlisted(TEXT_SOURCE)),
+            true => Some(Text {
+                weights: folder.join(TEXT_WEIGHTS),
+                source: Tokenizer::from_file(folder.join(TEXT_SOURCE))?,
+            }),
+            false => None,
+        };
+        Ok(Self { assets: Assets::open(folder)?, weights: folder.join(WEIGHTS), text, id })
     }
 
     /// Writes the manifest of a folder that [`Assets::save`] and the weights have filled.
     pub fn seal(folder: &Path) -> Result<(), BundleError> {
         let mut files = BTreeMap::new();
-        for name in [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS] {
+        let text = [TEXT_WEIGHTS, TEXT_SOURCE].into_iter().filter(|name| folder.join(name).exists());
+        for name in [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS].into_iter().chain(text) {
             let path = folder.join(name);
             files.insert(name.to_owned(), hash(&fs::read(&path).map_err(file(&path))?));
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::engine::TorchTranslator;
 use decalage::model::{Macs, macs, part_of};
-use decalage::session::translator::{EncodeJob, Translator};
+use decalage::session::translator::{EncodeJob, SourceInput, Translator};
 use safetensors::SafeTensors;
 use serde::Serialize;
 use tch::Device;
@@ -110,12 +110,12 @@ impl Info {
 /// Size of an utterance's state after so many frames of silence.
 fn state_bytes(translator: &TorchTranslator, num_frames: usize) -> Result<usize> {
     let spec = translator.spec();
-    let mut state = translator.model().init();
+    let mut state = translator.init();
     let mut left = num_frames;
     while left > 0 {
         let taken = left.min(spec.frames_per_segment());
         left -= taken;
-        let job = EncodeJob { state: Some(state), frames: vec![0.0; taken * spec.num_mel_bins] };
+        let job = EncodeJob { state: Some(state), source: SourceInput::Frames(vec![0.0; taken * spec.num_mel_bins]) };
         let encoded = translator.encode(vec![job]).pop().context("no answer")??;
         state = encoded.state;
     }

@@ -51,7 +51,7 @@ impl Prepare {
         let pairs = read_pairs(&self.text)?;
         ensure!(!pairs.is_empty(), "{}: no sentence pairs", self.text.display());
         let source = Tokenizer::train_source(pairs.iter().map(|pair| &pair.english), self.source_vocab)?;
-        let target = Tokenizer::train_target(pairs.iter().flat_map(|pair| &pair.german), self.target_vocab)?;
+        let target = Tokenizer::train_cased(pairs.iter().flat_map(|pair| &pair.german), self.target_vocab)?;
         let features = FbankConfig::default();
         let cmvn = cmvn(&self.manifest, &features, self.clips).context("filterbank statistics")?;
         let (source_vocab, target_vocab) = (source.vocab_size(), target.vocab_size());

@@ -110,14 +110,14 @@ fn take<J>(queue: &mut VecDeque<J>, most: usize) -> Vec<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::translator::Allowed;
+    use crate::session::translator::{Allowed, SourceInput};
 
     fn decode(state: u32) -> Request<u32> {
         Request::Decode(DecodeJob { state, token: None, allowed: Allowed::ALL })
     }
 
     fn encode(state: u32) -> Request<u32> {
-        Request::Encode(EncodeJob { state: Some(state), frames: Vec::new() })
+        Request::Encode(EncodeJob { state: Some(state), source: SourceInput::Pieces(Vec::new()) })
     }
 
     fn search(is_lookahead: bool) -> Request<u32> {

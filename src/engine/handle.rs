@@ -27,7 +27,7 @@ const MAX_PANICS: u32 = 3;
 /// How an engine is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads for live streams; each has a translator of its own. At least 1.
+    /// Threads for live streams; each has a translator of its own.
     pub workers: usize,
     /// Most streams that step together.
     pub max_batch: usize,
@@ -136,7 +136,7 @@ impl Engine {
             started.push(ready);
             Ok::<_, StartError>(Lane { mail, places: Arc::new(Semaphore::new(num_places)), num_places })
         };
-        let workers = config.workers.max(1);
+        let workers = config.workers;
         // Places are dealt out evenly; the first workers take what is over.
         let share = |worker| config.max_sessions / workers + usize::from(worker < config.max_sessions % workers);
         let live = (0..workers).map(|worker| lane(format!("worker-{worker}"), share(worker)));

@@ -30,4 +30,4 @@ pub use recording::Recording;
 #[cfg(feature = "server")]
 pub use stream::{Input, StreamError, StreamEvents, StreamInput};
 #[cfg(feature = "torch")]
-pub use torch::{LoadError, TorchTranslator, session_assets, spec};
+pub use torch::{LoadError, TorchTranslator, session_assets, spec, text_session_assets};

@@ -1,4 +1,4 @@
-//! One recording through a session and a translator on this thread: what the command line and evaluation share.
+//! One recording, or text, through a session and a translator on this thread: what the command line and evaluation share.
 //!
 //! Invariant: an event is handed over before the next job is served, so that nobody sees a word later than it was known.
 
@@ -40,6 +40,20 @@ impl<'a, T: Translator> Recording<'a, T> {
         self.serve(began, heed)
     }
 
+    /// Takes text, where the translator reads, and hands over what it brings as [`Recording::push`] does.
+    ///
+    /// # Errors
+    /// The session's or the first one of `heed`.
+    pub fn push_text<E: From<SessionError>>(
+        &mut self,
+        text: &str,
+        heed: impl FnMut(Event, Duration) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let began = Instant::now();
+        self.session.accept_text(text)?;
+        self.serve(began, heed)
+    }
+
     /// The recording is over: hands over everything that is left.
     ///
     /// # Errors
@@ -53,7 +67,7 @@ impl<'a, T: Translator> Recording<'a, T> {
         self.serve(began, heed)
     }
 
-    /// Audio taken so far.
+    /// Audio taken so far; of text, words.
     pub fn accepted_ms(&self) -> u64 {
         self.session.accepted_ms()
     }

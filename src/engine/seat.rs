@@ -116,8 +116,13 @@ impl<S: Clone> Seat<S> {
             }
             let Some(letter) = self.inbox.pop_front() else { return Next::Wait };
             match &letter.input {
-                Input::Samples(samples) => {
-                    if let Err(error) = self.session.accept_waveform(samples) {
+                Input::Samples(_) | Input::Text(_) => {
+                    let accepted = match &letter.input {
+                        Input::Text(text) => self.session.accept_text(text),
+                        Input::Samples(samples) => self.session.accept_waveform(samples),
+                        _ => Ok(()),
+                    };
+                    if let Err(error) = accepted {
                         self.fail(error.into());
                         return Next::Over;
                     }

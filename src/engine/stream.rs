@@ -29,11 +29,13 @@ pub(super) const MAX_EVENTS: usize = 64;
 pub enum Input {
     /// 16 kHz mono samples in [-1, 1].
     Samples(Vec<f32>),
+    /// Text, where the translator reads.
+    Text(String),
     /// See [`crate::session::event::Command::Flush`].
     Flush,
     /// See [`crate::session::event::Command::Mark`].
     Mark(u64),
-    /// No more samples will come.
+    /// No more input will come.
     Finish,
 }
 
@@ -51,7 +53,7 @@ pub enum StreamError {
 impl StreamError {
     /// Whether the translator failed, rather than the caller.
     pub fn is_internal(&self) -> bool {
-        !matches!(self, Self::Session(SessionError::InputFinished))
+        !matches!(self, Self::Session(SessionError::InputFinished | SessionError::OtherInput { .. }))
     }
 
     pub(super) fn panicked() -> Self {

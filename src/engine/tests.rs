@@ -57,10 +57,10 @@ impl Translator for Fragile {
     }
 
     fn encode(&self, jobs: Vec<EncodeJob<FragileState>>) -> Vec<Result<Encoded<FragileState>, TranslatorError>> {
-        let encode = |EncodeJob { state, frames }: EncodeJob<FragileState>| {
-            let is_deadly = self.is_loud(&frames);
+        let encode = |EncodeJob { state, source }: EncodeJob<FragileState>| {
+            let is_deadly = self.is_loud(source.frames());
             assert!(!(self.in_step && is_deadly), "too loud");
-            let job = EncodeJob { state: state.map(|state| state.inner), frames };
+            let job = EncodeJob { state: state.map(|state| state.inner), source };
             let Encoded { state: inner, labels, blank_probs } = self.inner.encode(vec![job]).remove(0)?;
             Ok(Encoded { state: FragileState { inner, is_deadly }, labels, blank_probs })
         };
@@ -194,8 +194,10 @@ async fn a_panic_in_a_session_ends_that_stream() {
 async fn one_of_nine_panics(in_step: bool) {
     let loud: Vec<f32> = dialogue().iter().map(|s| (s * 20.0).clamp(-1.0, 1.0)).collect();
     let loudness = |samples: &[f32]| {
-        let mut frames = fbank(&assets().fbank, samples).unwrap();
-        assets().cmvn.apply(&mut frames);
+        let assets = assets();
+        let (config, cmvn) = assets.speech().unwrap();
+        let mut frames = fbank(config, samples).unwrap();
+        cmvn.apply(&mut frames);
         frames.into_iter().fold(f32::MIN, f32::max)
     };
     let engine = engine_of(9, loudness(dialogue()).midpoint(loudness(&loud)), in_step);

@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::SpeechTranslator;
+use super::EncoderDecoder;
 use super::decoder::DecoderState;
 use super::state::{Shallow, State, select};
 
@@ -68,7 +68,7 @@ struct Beam<'a> {
     finished: Vec<Path>,
 }
 
-impl SpeechTranslator {
+impl<E> EncoderDecoder<E> {
     /// The best hypothesis found for each task; empty if the best translation is nothing.
     pub fn search(&self, tasks: &[Task<'_>], vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
         let mut beams: Vec<Beam<'_>> = tasks.iter().map(Beam::new).collect();

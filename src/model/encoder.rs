@@ -1,7 +1,7 @@
-//! The encoders: one stack of LSRA layers, fed by speech (segment by segment) or by text (whole sentences).
+//! The encoders: one stack of LSRA layers, fed by speech (segment by segment) or by text (piece by piece).
 //!
-//! Invariant: a speech step sees its own segment and all before it, never later ones, so an output once computed is
-//! final and each frame is encoded once. Pre-norm residual layers (Xiong et al. 2020).
+//! Invariant: a speech step sees its own segment and all before it, a piece all before it, never later ones (for text as in
+//! Elbayad et al. 2020, arXiv 2005.08595, §3), so an output once computed is final and each frame or piece is encoded once. Pre-norm residual layers (Xiong et al. 2020).
 
 use tch::{Device, Kind, Tensor, nn};
 
@@ -9,6 +9,7 @@ use super::attention::Visible;
 use super::config::ModelConfig;
 use super::layers::{FeedForward, LayerNorm, Linear, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
+use super::state::Shallow;
 use super::subsample::{Subsample, SubsampleState};
 
 /// LSRA, then a feed-forward block.
@@ -56,6 +57,10 @@ impl Stack {
         self.norm.forward(&x)
     }
 
+    fn init(&self, batch: i64, device: Device) -> Vec<LsraState> {
+        self.layers.iter().map(|layer| layer.lsra.init(batch, device)).collect()
+    }
+
     fn step(&self, x: Tensor, states: &[LsraState], positions: &Tensor, valid: &Tensor) -> (Tensor, Vec<LsraState>) {
         let mut x = x;
         let mut next = Vec::with_capacity(states.len());
@@ -71,7 +76,7 @@ impl Stack {
 
 /// Hears: frames to encoder steps and CTC label probabilities.
 #[derive(Debug)]
-pub(crate) struct SpeechEncoder {
+pub struct SpeechEncoder {
     subsample: Subsample,
     stack: Stack,
     ctc: Linear,
@@ -82,7 +87,8 @@ pub(crate) struct SpeechEncoder {
 /// What the encoder remembers of `B` utterances.
 #[derive(Debug)]
 pub(crate) struct EncoderState {
-    pub(crate) subsample: SubsampleState,
+    /// One where speech is heard, none where text is read.
+    pub(crate) subsample: Vec<SubsampleState>,
     pub(crate) layers: Vec<LsraState>,
     /// Steps so far, `(B,)`.
     pub(crate) steps: Tensor,
@@ -121,8 +127,8 @@ impl SpeechEncoder {
 
     pub(crate) fn init(&self, batch: i64, device: Device) -> EncoderState {
         EncoderState {
-            subsample: self.subsample.init(batch, device),
-            layers: self.stack.layers.iter().map(|layer| layer.lsra.init(batch, device)).collect(),
+            subsample: vec![self.subsample.init(batch, device)],
+            layers: self.stack.init(batch, device),
             steps: Tensor::zeros([batch], (Kind::Int64, device)),
         }
     }
@@ -130,17 +136,21 @@ impl SpeechEncoder {
     /// The next segment: frames `(B, T, num_mel_bins)`; of row b's steps the first `valid[b]` are real. A row with
     /// fewer than a full segment must be its utterance's last.
     pub(crate) fn step(&self, state: &EncoderState, frames: &Tensor, valid: &Tensor) -> (Tensor, EncoderState) {
-        let (x, subsample) = self.subsample.forward(frames, &state.subsample);
+        let before = state
+            .subsample
+            .first()
+            .map_or_else(|| self.subsample.init(frames.size()[0], frames.device()), SubsampleState::shallow);
+        let (x, subsample) = self.subsample.forward(frames, &before);
         let positions = positions_from(&state.steps, x.size()[1]);
         let x = x + sinusoids(&positions, self.width);
         let (y, layers) = self.stack.step(x, &state.layers, &positions, valid);
-        (y, EncoderState { subsample, layers, steps: &state.steps + valid })
+        (y, EncoderState { subsample: vec![subsample], layers, steps: &state.steps + valid })
     }
 }
 
-/// Reads: source pieces to encoder steps, for the `text` stage that warms the decoder up.
+/// Reads: source pieces to encoder steps, one a piece.
 #[derive(Debug)]
-pub(crate) struct TextEncoder {
+pub struct TextEncoder {
     embedding: Tensor,
     stack: Stack,
     width: usize,
@@ -152,17 +162,32 @@ impl TextEncoder {
         let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
         Self {
             embedding: path.var("embedding", &[vocab as i64, width as i64], init),
-            stack: Stack::new(path, config.decoder_layers, config, product),
+            stack: Stack::new(path, config.encoder_layers, config, product),
             width,
         }
     }
 
-    /// Pieces `(B, T)`, of which row b has `lengths[b]` (at least 1), every one in sight of all → `(B, T, D)`.
-    pub(crate) fn forward(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Tensor {
-        let steps = pieces.size()[1];
-        let index = Tensor::arange(steps, (Kind::Int64, pieces.device())).unsqueeze(0);
-        let visible = Visible::new(&lengths.unsqueeze(-1).expand([-1, steps], false), steps);
-        let x = Tensor::embedding(&self.embedding, pieces, -1, false, false) + sinusoids(&index, self.width);
-        self.stack.forward(x, &visible, train)
+    /// Whole sentences: pieces `(B, T)`, which see those before them → `(B, T, D)`.
+    pub(crate) fn forward(&self, pieces: &Tensor, train: bool) -> Tensor {
+        let (batch, length) = (pieces.size()[0], pieces.size()[1]);
+        let index = Tensor::arange(length, (Kind::Int64, pieces.device())).unsqueeze(0);
+        self.stack.forward(self.embed(pieces, &index), &Visible::causal(batch, length, pieces.device()), train)
+    }
+
+    pub(crate) fn init(&self, batch: i64, device: Device) -> EncoderState {
+        let steps = Tensor::zeros([batch], (Kind::Int64, device));
+        EncoderState { subsample: Vec::new(), layers: self.stack.init(batch, device), steps }
+    }
+
+    /// The next piece of each, `(B,)` → `(B, 1, D)`.
+    pub(crate) fn step(&self, state: &EncoderState, pieces: &Tensor) -> (Tensor, EncoderState) {
+        let (positions, valid) = (state.steps.unsqueeze(-1), pieces.ones_like());
+        let x = self.embed(&pieces.unsqueeze(-1), &positions);
+        let (y, layers) = self.stack.step(x, &state.layers, &positions, &valid);
+        (y, EncoderState { subsample: Vec::new(), layers, steps: &state.steps + valid })
+    }
+
+    fn embed(&self, pieces: &Tensor, positions: &Tensor) -> Tensor {
+        Tensor::embedding(&self.embedding, pieces, -1, false, false) + sinusoids(positions, self.width)
     }
 }

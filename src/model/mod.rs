@@ -37,8 +37,10 @@ mod weights;
 #[cfg(feature = "torch")]
 pub use beam::{Hypothesis, Task, Vocabulary};
 #[cfg(feature = "torch")]
+pub use encoder::{SpeechEncoder, TextEncoder};
+#[cfg(feature = "torch")]
 pub use state::{State, StateError};
 #[cfg(feature = "torch")]
-pub use translator::{SpeechTranslator, TextReader, Utterances};
+pub use translator::{EncoderDecoder, SpeechTranslator, TextTranslator, Utterances};
 #[cfg(feature = "torch")]
 pub use weights::{WeightsError, save_weights};

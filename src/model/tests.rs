@@ -97,6 +97,38 @@ fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
 }
 
 #[test]
+fn whole_sentences_equal_pieces_for_every_kind_alone_and_among_others() {
+    for config in configs() {
+        tch::manual_seed(9);
+        let store = nn::VarStore::new(Device::Cpu);
+        let model = TextTranslator::new(&store.root(), 25, &config, Kind::Float);
+        let sentences: [Vec<i64>; 2] = [(0..9).map(|i| 4 + i * 2).collect(), vec![7, 8, 9]];
+        let tokens = [4i64, 9, 14];
+        let mut states = vec![model.init(), model.init()];
+        for at in 0..9 {
+            let rows: Vec<usize> = (0..2).filter(|&row| at < sentences[row].len()).collect();
+            let pieces: Vec<i64> = rows.iter().map(|&row| sentences[row][at]).collect();
+            let next = model.encode_step(&rows.iter().map(|&row| &states[row]).collect::<Vec<_>>(), &pieces);
+            rows.into_iter().zip(next).for_each(|(row, state)| states[row] = state);
+        }
+        for (mut state, sentence) in states.into_iter().zip(&sentences) {
+            let length = sentence.len() as i64;
+            let pieces = Tensor::from_slice(sentence).view([1, length]);
+            let whole = model.encode(&pieces, &Tensor::from_slice(&[length]), false);
+            let visible = Tensor::from_slice(&[length; 3]).view([1, 3]);
+            let scores = model.decode(&Tensor::from_slice(&tokens).view([1, 3]), &whole, &visible, false);
+            let mut stepped = Vec::new();
+            for token in tokens {
+                let (next, log_probs) = model.decode_step(&[&state], &[token]);
+                state = next.into_iter().next().unwrap();
+                stepped.push(log_probs);
+            }
+            assert_close(&Tensor::stack(&stepped, 1), &scores, &format!("{:?}, {length} pieces", config.decoder_cross));
+        }
+    }
+}
+
+#[test]
 fn the_quadratic_form_equals_the_linear_one_for_every_kind() {
     for kind in AttentionKind::ALL {
         tch::manual_seed(3);

@@ -1,21 +1,28 @@
-//! The whole network, for training (whole utterances) and serving (segments and tokens).
+//! The whole network, for training (whole utterances) and serving (segments or words, and tokens).
 
 use tch::{Device, Kind, Tensor, nn};
 
 use super::attention::Visible;
 use super::config::ModelConfig;
 use super::decoder::{CrossState, Decoder, DecoderState};
-use super::encoder::{SpeechEncoder, TextEncoder};
+use super::encoder::{EncoderState, SpeechEncoder, TextEncoder};
 use super::state::{Shallow, State, select, stack, unstack};
 
-/// An encoder and a decoder.
+/// An encoder and a decoder; `E` is [`SpeechEncoder`] or [`TextEncoder`].
 #[derive(Debug)]
-pub struct SpeechTranslator {
+pub struct EncoderDecoder<E> {
     config: ModelConfig,
-    encoder: SpeechEncoder,
+    encoder: E,
     decoder: Decoder,
+    /// Of one utterance that has heard and said nothing.
+    fresh: State,
     device: Device,
 }
+
+/// Hears and says.
+pub type SpeechTranslator = EncoderDecoder<SpeechEncoder>;
+/// Reads and writes.
+pub type TextTranslator = EncoderDecoder<TextEncoder>;
 
 /// Encoded utterances: steps `(B, T, D)`, of which row b has `num_steps[b]`.
 #[derive(Debug)]
@@ -30,22 +37,9 @@ impl SpeechTranslator {
     /// Makes the parameters `encoder.*` and `decoder.*` under `path`. Matrix products run in `product` (f32 to serve,
     /// bf16 is faster to train), everything else in f32.
     pub fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
-        Self {
-            config: config.clone(),
-            encoder: SpeechEncoder::new(&(path / "encoder"), config, product),
-            decoder: Decoder::new(&(path / "decoder"), config, product),
-            device: path.device(),
-        }
-    }
-
-    /// The config it was built from.
-    pub fn config(&self) -> &ModelConfig {
-        &self.config
-    }
-
-    /// Where the parameters live.
-    pub fn device(&self) -> Device {
-        self.device
+        let encoder = SpeechEncoder::new(&(path / "encoder"), config, product);
+        let fresh = encoder.init(1, path.device());
+        Self::with(path, config, encoder, fresh, product)
     }
 
     /// Encodes whole utterances under the serving schedule's mask: frames `(B, T, num_mel_bins)`, of which row b has
@@ -60,6 +54,54 @@ impl SpeechTranslator {
         self.encoder.ctc(steps)
     }
 
+    /// Encodes one segment of each utterance: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]`.
+    /// A row with fewer than a full segment must be its utterance's last one. Returns the next states and the CTC
+    /// log-probabilities `(B, ceil(T/4), source_vocab)`.
+    pub fn encode_step(&self, states: &[&State], frames: &Tensor, num_frames: &[usize]) -> (Vec<State>, Tensor) {
+        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(ModelConfig::FRAMES_PER_STEP) as i64).collect();
+        let valid = Tensor::from_slice(&valid).to_device(self.device);
+        let (next, steps) = self.grow(states, &valid, |state| self.encoder.step(state, frames, &valid));
+        (next, self.encoder.ctc(&steps))
+    }
+}
+
+impl TextTranslator {
+    /// Makes the parameters `text_encoder.*`, for `vocab` source pieces, and `decoder.*` under `path`.
+    pub fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
+        let encoder = TextEncoder::new(&(path / "text_encoder"), vocab, config, product);
+        let fresh = encoder.init(1, path.device());
+        Self::with(path, config, encoder, fresh, product)
+    }
+
+    /// Encodes whole sentences: pieces `(B, T)`, of which row b has `lengths[b]` (at least 1).
+    pub fn encode(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Utterances {
+        Utterances { steps: self.encoder.forward(pieces, train), num_steps: lengths.shallow_clone() }
+    }
+
+    /// Encodes one piece of each sentence; returns the next states.
+    pub fn encode_step(&self, states: &[&State], pieces: &[i64]) -> Vec<State> {
+        let pieces = Tensor::from_slice(pieces).to_device(self.device);
+        self.grow(states, &pieces.ones_like(), |state| self.encoder.step(state, &pieces)).0
+    }
+}
+
+impl<E> EncoderDecoder<E> {
+    fn with(path: &nn::Path, config: &ModelConfig, encoder: E, fresh: EncoderState, product: Kind) -> Self {
+        let (decoder, device) = (Decoder::new(&(path / "decoder"), config, product), path.device());
+        let fresh = State { encoder: fresh, decoder: decoder.init(1, device), cross: decoder.init_cross(1, device) };
+        Self { config: config.clone(), encoder, decoder, fresh, device }
+    }
+
+    /// The config it was built from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// Log-probabilities of the token after each of `tokens` `(B, U)`, which sees the first `visible` `(B, U)` encoder
     /// steps: `(B, U, target_vocab)`.
     pub fn decode(&self, tokens: &Tensor, source: &Utterances, visible: &Tensor, train: bool) -> Tensor {
@@ -69,31 +111,27 @@ impl SpeechTranslator {
 
     /// The state of one utterance that has heard and said nothing.
     pub fn init(&self) -> State {
-        State {
-            encoder: self.encoder.init(1, self.device),
-            decoder: self.decoder.init(1, self.device),
-            cross: self.decoder.init_cross(1, self.device),
-        }
+        self.fresh.clone()
     }
 
-    /// Encodes one segment of each utterance: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]`.
-    /// A row with fewer than a full segment must be its utterance's last one. Returns the next states and the CTC
-    /// log-probabilities `(B, ceil(T/4), source_vocab)`.
-    pub fn encode_step(&self, states: &[&State], frames: &Tensor, num_frames: &[usize]) -> (Vec<State>, Tensor) {
-        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(ModelConfig::FRAMES_PER_STEP) as i64).collect();
-        let valid = Tensor::from_slice(&valid).to_device(self.device);
+    /// Makes encoder steps, of which each utterance has `valid` `(B,)`, and lets the decoder see them.
+    fn grow(
+        &self,
+        states: &[&State],
+        valid: &Tensor,
+        encode: impl FnOnce(&EncoderState) -> (Tensor, EncoderState),
+    ) -> (Vec<State>, Tensor) {
         let encoder = stack(&states.iter().map(|s| &s.encoder).collect::<Vec<_>>());
         let cross = stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>());
-        let (steps, encoder) = self.encoder.step(&encoder, frames, &valid);
-        let labels = self.encoder.ctc(&steps);
-        let cross = self.decoder.absorb(&cross, &steps, &valid);
+        let (steps, encoder) = encode(&encoder);
+        let cross = self.decoder.absorb(&cross, &steps, valid);
         let next = unstack(&encoder, states.len())
             .into_iter()
             .zip(unstack(&cross, states.len()))
             .zip(states)
             .map(|((encoder, cross), old)| State { encoder, cross, decoder: old.decoder.shallow() })
             .collect();
-        (next, labels)
+        (next, steps)
     }
 
     /// Feeds one token to each utterance, which must have heard at least one segment. Returns the next states and the
@@ -130,21 +168,5 @@ impl SpeechTranslator {
         let tokens = Tensor::from_slice(tokens).to_device(self.device);
         let (scores, decoder) = self.decoder.step(&decoder, &cross, &tokens);
         ((decoder, cross), scores)
-    }
-}
-
-/// Reads source pieces in the place of the speech encoder: the `text` stage, which warms the decoder up.
-#[derive(Debug)]
-pub struct TextReader(TextEncoder);
-
-impl TextReader {
-    /// Makes the parameters `text_encoder.*` under `path`, for `vocab` pieces.
-    pub fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
-        Self(TextEncoder::new(&(path / "text_encoder"), vocab, config, product))
-    }
-
-    /// Pieces `(B, T)`, of which row b has `lengths[b]` (at least 1).
-    pub fn encode(&self, pieces: &Tensor, lengths: &Tensor, train: bool) -> Utterances {
-        Utterances { steps: self.0.forward(pieces, lengths, train), num_steps: lengths.shallow_clone() }
     }
 }

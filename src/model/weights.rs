@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind, TchError, Tensor, nn};
 use thiserror::Error;
 
-use super::{ModelConfig, SpeechTranslator};
+use super::{ModelConfig, SpeechTranslator, TextTranslator};
 
 /// Weights that do not fit.
 #[derive(Debug, Error)]
@@ -38,24 +38,35 @@ pub enum WeightsError {
 impl SpeechTranslator {
     /// Builds the network of `config` in f32 and fills it from a file; f16 weights are widened.
     pub fn load(path: &Path, config: &ModelConfig, device: Device) -> Result<Self, WeightsError> {
-        let failed = |e: TchError| file_error(path, &e);
-        let mut store = nn::VarStore::new(device);
-        let model = Self::new(&store.root(), config, Kind::Float);
-        let mut found: BTreeMap<String, Tensor> = Tensor::read_safetensors(path).map_err(failed)?.into_iter().collect();
-        for (name, mut variable) in store.variables() {
-            let tensor = found.remove(&name);
-            let shape = tensor.as_ref().map(Tensor::size);
-            let Some(tensor) = tensor.filter(|t| t.size() == variable.size()) else {
-                return Err(mismatch(path, name, shape, Some(variable.size())));
-            };
-            tch::no_grad(|| variable.f_copy_(&tensor.to_kind(Kind::Float))).map_err(failed)?;
-        }
-        if let Some((name, tensor)) = found.pop_first() {
-            return Err(mismatch(path, name, Some(tensor.size()), None));
-        }
-        store.freeze();
-        Ok(model)
+        filled(path, device, |root| Self::new(root, config, Kind::Float))
     }
+}
+
+impl TextTranslator {
+    /// As [`SpeechTranslator::load`], for `vocab` source pieces.
+    pub fn load(path: &Path, vocab: usize, config: &ModelConfig, device: Device) -> Result<Self, WeightsError> {
+        filled(path, device, |root| Self::new(root, vocab, config, Kind::Float))
+    }
+}
+
+fn filled<M>(path: &Path, device: Device, build: impl FnOnce(&nn::Path<'_>) -> M) -> Result<M, WeightsError> {
+    let failed = |e: TchError| file_error(path, &e);
+    let mut store = nn::VarStore::new(device);
+    let model = build(&store.root());
+    let mut found: BTreeMap<String, Tensor> = Tensor::read_safetensors(path).map_err(failed)?.into_iter().collect();
+    for (name, mut variable) in store.variables() {
+        let tensor = found.remove(&name);
+        let shape = tensor.as_ref().map(Tensor::size);
+        let Some(tensor) = tensor.filter(|t| t.size() == variable.size()) else {
+            return Err(mismatch(path, name, shape, Some(variable.size())));
+        };
+        tch::no_grad(|| variable.f_copy_(&tensor.to_kind(Kind::Float))).map_err(failed)?;
+    }
+    if let Some((name, tensor)) = found.pop_first() {
+        return Err(mismatch(path, name, Some(tensor.size()), None));
+    }
+    store.freeze();
+    Ok(model)
 }
 
 /// Writes parameters by name, as f16 where `half` is set.

@@ -5,6 +5,7 @@
 use super::{
     Session, SessionError,
     event::{Committed, Event, Transcript},
+    source::Segment,
     timeline::Span,
     translator::{Allowed, Decoded, Encoded, Searched},
     utterance::Verdict,
@@ -12,35 +13,28 @@ use super::{
 use crate::policy::PolicyKind;
 
 impl<S: Clone> Session<S> {
-    pub(super) fn accept_encoded(
-        &mut self,
-        encoded: Encoded<S>,
-        num_frames: usize,
-        speech: bool,
-        last: bool,
-    ) -> Result<(), SessionError> {
-        let spec = &self.assets.spec;
-        let num_steps = num_frames.div_ceil(spec.frames_per_step);
+    pub(super) fn accept_encoded(&mut self, encoded: Encoded<S>, segment: Segment) -> Result<(), SessionError> {
         let (labels, probs) = (encoded.labels.len(), encoded.blank_probs.len());
-        if (labels, probs) != (num_steps, num_steps) {
-            let what = format!("{num_frames} frames gave {labels} labels and {probs} probabilities, not {num_steps}");
+        if (labels, probs) != (segment.num_labels, segment.num_labels) {
+            let expected = segment.num_labels;
+            let what = format!("a segment has {labels} labels and {probs} probabilities, not {expected}");
             return Err(SessionError::InvalidReply(what));
         }
         self.state = Some(encoded.state);
         let Some(utterance) = &mut self.core.utterance else {
             return Ok(());
         };
-        utterance.num_steps += num_steps;
-        utterance.source_ended = last;
+        utterance.num_steps += segment.num_steps;
+        utterance.source_ended = segment.last;
         // `encoded.blank_probs` is where a second opinion on `speech` would come from: measure it before adding it.
-        let duration_ms = num_frames as u64 * u64::from(spec.frame_shift_ms);
-        let segment = utterance.timeline.accept_segment(duration_ms, speech);
+        let span = utterance.timeline.accept_segment(segment.duration_ms, segment.speech);
         let number = utterance.number;
         let labels = self.core.ctc.push(&encoded.labels);
         let tokenizer = &self.assets.source_tokenizer;
+        utterance.num_letters += segment.num_letters;
         utterance.num_letters += tokenizer.decode(&labels).chars().filter(|c| c.is_alphanumeric()).count();
         let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
-        self.push_transcript(number, text, segment);
+        self.push_transcript(number, text, span);
         Ok(())
     }
 
@@ -146,7 +140,7 @@ impl<S: Clone> Session<S> {
         let Some(text) = translation.finish() else {
             return;
         };
-        let source_ms = if self.core.cutter_finished { self.front.accepted_ms() } else { self.front.consumed_ms() };
+        let source_ms = self.source.consumed_ms();
         let seq = self.core.num_committed;
         self.core.num_committed += 1;
         self.events.push_back(Event::Committed(Committed { seq, utterance, text, start_ms, end_ms, source_ms }));

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    cutter::CutterConfig,
+    source::{cutter::CutterConfig, vad},
     translator::{TranslatorError, TranslatorSpec},
-    vad,
 };
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
@@ -69,6 +68,16 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
+    /// The default where text is read: whole sentences, and of each piece of source up to two of the translation.
+    pub fn for_text() -> Self {
+        Self {
+            policy: PolicyKind::Offline { beam_size: DEFAULT_BEAM_SIZE },
+            max_tokens_per_step: 2.0,
+            letters_per_word: 0,
+            ..Self::default()
+        }
+    }
+
     /// Longest translation of an utterance of this many encoder steps, in tokens.
     pub(crate) fn max_tokens(&self, num_steps: usize) -> usize {
         self.max_tokens_base + (num_steps as f32 * self.max_tokens_per_step) as usize
@@ -106,25 +115,47 @@ impl SessionConfig {
 pub struct SessionAssets {
     /// The translator's shapes.
     pub spec: TranslatorSpec,
-    /// The filterbank's; 16 kHz.
-    pub fbank: FbankConfig,
-    /// The filterbank's statistics.
-    pub cmvn: Cmvn,
-    /// Labels of the source transcript.
+    /// What is translated.
+    pub source: SourceAssets,
+    /// Labels of the source transcript, or pieces of the text that is read.
     pub source_tokenizer: Tokenizer,
     /// Tokens of the translation.
     pub target_tokenizer: Tokenizer,
 }
 
+/// What a source needs to become frames or pieces.
+#[derive(Debug)]
+pub enum SourceAssets {
+    /// Speech.
+    Speech {
+        /// The filterbank's; 16 kHz.
+        fbank: FbankConfig,
+        /// The filterbank's statistics.
+        cmvn: Cmvn,
+    },
+    /// Text.
+    Text,
+}
+
 impl SessionAssets {
+    /// The filterbank and its statistics, where speech is heard.
+    pub fn speech(&self) -> Option<(&FbankConfig, &Cmvn)> {
+        match &self.source {
+            SourceAssets::Speech { fbank, cmvn } => Some((fbank, cmvn)),
+            SourceAssets::Text => None,
+        }
+    }
+
     /// Checks that the parts fit together, and that a session may behave so.
     pub(crate) fn validate(&self, config: &SessionConfig) -> Result<(), SessionError> {
         let spec = &self.spec;
         let same = |key, value: usize, other: usize| require(value == other, key, value, other);
-        same("sample_rate_hz", self.fbank.sample_rate_hz as usize, vad::SAMPLE_RATE_HZ as usize)?;
-        same("frame_shift_ms", self.fbank.frame_shift_ms as usize, spec.frame_shift_ms as usize)?;
-        same("num_mel_bins", self.fbank.num_mel_bins, spec.num_mel_bins)?;
-        same("num_mel_bins", self.cmvn.num_mel_bins(), spec.num_mel_bins)?;
+        if let Some((fbank, cmvn)) = self.speech() {
+            same("sample_rate_hz", fbank.sample_rate_hz as usize, vad::SAMPLE_RATE_HZ as usize)?;
+            same("frame_shift_ms", fbank.frame_shift_ms as usize, spec.frame_shift_ms as usize)?;
+            same("num_mel_bins", fbank.num_mel_bins, spec.num_mel_bins)?;
+            same("num_mel_bins", cmvn.num_mel_bins(), spec.num_mel_bins)?;
+        }
         for (key, value) in [
             ("frames_per_step", spec.frames_per_step),
             ("steps_per_segment", spec.steps_per_segment),
@@ -172,7 +203,18 @@ pub enum SessionError {
     /// An answer of another kind than the request, or without one: a defect of the driver.
     #[error("unexpected reply: {0}")]
     UnexpectedReply(&'static str),
-    /// Samples after the end: a defect of the caller.
-    #[error("the input is finished, no more samples are allowed")]
+    /// Samples or text after the end: a defect of the caller.
+    #[error("the input is finished, no more is allowed")]
     InputFinished,
+    /// Samples where text is read, or text where speech is heard: a defect of the caller.
+    #[error("the input is {given}, allowed is {allowed}")]
+    OtherInput {
+        /// What came.
+        given: &'static str,
+        /// What this translator takes.
+        allowed: &'static str,
+    },
+    /// Text that the tokenizer refuses.
+    #[error("text: {0}")]
+    Text(String),
 }

@@ -27,7 +27,8 @@ pub struct Emission {
     pub lag_ms: u64,
 }
 
-/// Something that happened in a session. Times are milliseconds of audio since the session's first sample.
+/// Something that happened in a session. Times are milliseconds of audio since the session's first sample; of text,
+/// which has no time, each word counts as one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {

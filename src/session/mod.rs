@@ -1,7 +1,8 @@
-//! One stream's state machine: samples in, translation jobs out, answers in, events out.
+//! One stream's state machine: samples or text in, translation jobs out, answers in, events out.
 //!
 //! ```text
-//! samples ─ filterbank, CMVN ─▶ frames ─ voice activity ─▶ utterance cutter ─▶ segments ─▶ Request::Encode
+//! samples ─ filterbank, CMVN ─▶ frames ─ voice activity ─▶ utterance cutter ─▶ segments ─┬▶ Request::Encode
+//! text ─ words, sentences ───────────────────────────────────────────────────────────────┘
 //!     Reply::Encoded ─ transcript; policy: READ | WRITE ─▶ Request::Decode ─ Reply::Decoded ─▶ whole words ─▶ Event
 //! ```
 //!
@@ -9,40 +10,38 @@
 //! next frame is looked at, so that the events are the same for any chunking of the audio; text is append-only; between
 //! requests the session and its state are one value, which [`snapshot`] turns into bytes and back.
 //!
-//! How to use one: [`Session::accept_waveform`], [`drive`], [`Session::poll_event`] until empty, again; in the end
+//! How to use one: [`Session::accept_waveform`] (or [`Session::accept_text`]), [`drive`], [`Session::poll_event`] until empty, again; in the end
 //! [`Session::input_finished`] and the same once more.
 
 mod answer;
 mod config;
-pub mod cutter;
 mod drive;
 pub mod event;
-mod front;
 mod guess;
 pub mod scripted;
 pub mod snapshot;
+mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeline;
 pub mod translator;
 mod utterance;
-pub mod vad;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{SessionAssets, SessionConfig, SessionError};
+pub use config::{SessionAssets, SessionConfig, SessionError, SourceAssets};
 pub use drive::{Reply, Request, drive};
+pub use source::{cutter, vad};
 
 use crate::{
     policy::Action,
     text::{CtcCollapse, Detokenizer},
 };
-use cutter::{Cut, UtteranceCutter};
 use event::Event;
-use front::FrontEnd;
 use guess::Guess;
+use source::{Segment, Source, Step};
 use timeline::Span;
 use translator::{Allowed, DecodeJob, EncodeJob, SearchJob};
 use utterance::Utterance;
@@ -51,7 +50,7 @@ use utterance::Utterance;
 #[derive(Debug)]
 pub struct Session<S> {
     assets: Arc<SessionAssets>,
-    front: FrontEnd,
+    source: Source,
     core: Core,
     /// The running utterance's state, unless a request has taken it along.
     state: Option<S>,
@@ -61,37 +60,23 @@ pub struct Session<S> {
     failure: Option<SessionError>,
 }
 
-/// All that a session knows besides samples, frames and the translator's state.
+/// All that a session knows besides its source and the translator's state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Core {
     config: SessionConfig,
-    cutter: UtteranceCutter,
-    /// Decisions of the cutter that have not been carried out.
-    cuts: VecDeque<Cut>,
     utterance: Option<Utterance>,
     num_utterances: u64,
     num_committed: u64,
     ctc: CtcCollapse,
     transcript: Detokenizer,
     translation: Detokenizer,
-    /// The cutter has heard the last frame.
-    cutter_finished: bool,
     finished: bool,
-    flush: Flush,
-    /// Frames of the segment that is being filled,
-    segment: Vec<f32>,
-    /// and how many of them are speech.
-    segment_speech_frames: usize,
 }
 
 /// What the answer that is being waited for is about.
 #[derive(Debug)]
 enum InFlight<S> {
-    Encode {
-        num_frames: usize,
-        speech: bool,
-        last: bool,
-    },
+    Encode(Segment),
     /// The state from before the step, if it may be taken back.
     Decode {
         allowed: Allowed,
@@ -104,21 +89,11 @@ enum InFlight<S> {
     Guess,
 }
 
-/// How far a flush has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Flush {
-    No,
-    /// Ends the utterance as soon as all frames are judged.
-    Asked,
-    /// The utterance is ending.
-    Ending,
-}
-
-/// What came of looking at the input.
-enum Input<S> {
+/// What came of looking at the source.
+enum Read<S> {
     Request(Request<S>),
     Moved,
-    Nothing,
+    Wait,
 }
 
 impl<S: Clone> Session<S> {
@@ -128,28 +103,20 @@ impl<S: Clone> Session<S> {
     /// If a number in `config` is out of range or the assets do not fit together.
     pub fn new(config: SessionConfig, assets: Arc<SessionAssets>) -> Result<Self, SessionError> {
         assets.validate(&config)?;
-        let spec = &assets.spec;
-        let max_frames = spec.max_utterance_segments * spec.frames_per_segment();
         let core = Core {
-            cutter: UtteranceCutter::new(&config.utterances, spec.frame_shift_ms, max_frames),
-            cuts: VecDeque::new(),
-            segment: Vec::new(),
-            segment_speech_frames: 0,
             utterance: None,
             num_utterances: 0,
             num_committed: 0,
-            ctc: CtcCollapse::new(spec.blank),
+            ctc: CtcCollapse::new(assets.spec.blank),
             transcript: Detokenizer::default(),
             translation: Detokenizer::default(),
-            cutter_finished: false,
             finished: false,
-            flush: Flush::No,
             config,
         };
-        let front = FrontEnd::new(&assets, core.config.vad_threshold)?;
+        let source = Source::new(&assets, &core.config)?;
         Ok(Self {
             assets,
-            front,
+            source,
             core,
             state: None,
             in_flight: None,
@@ -163,31 +130,36 @@ impl<S: Clone> Session<S> {
     /// session is driven, so a long recording comes in pieces of some seconds with [`drive`] between.
     ///
     /// # Errors
-    /// [`SessionError::InputFinished`], which changes nothing, or the error that ended the session.
+    /// [`SessionError::InputFinished`] or [`SessionError::OtherInput`], which change nothing, or the error that ended the
+    /// session.
     pub fn accept_waveform(&mut self, samples: &[f32]) -> Result<(), SessionError> {
         self.check()?;
-        if self.front.is_finished() {
-            return Err(SessionError::InputFinished);
-        }
-        self.front.accept_waveform(samples);
-        Ok(())
+        self.source.accept_waveform(samples)
     }
 
-    /// No more samples will come; the utterance that is running ends here. Saying it twice is harmless.
+    /// Takes text, where the translator reads: any number of characters, none included. A word counts when white space
+    /// follows it, a sentence ends with its line or its full stop. Text is kept until the session is driven.
+    ///
+    /// # Errors
+    /// As [`Session::accept_waveform`].
+    pub fn accept_text(&mut self, text: &str) -> Result<(), SessionError> {
+        self.check()?;
+        self.source.accept_text(text)
+    }
+
+    /// No more input will come; the utterance that is running ends here. Saying it twice is harmless.
     pub fn input_finished(&mut self) {
-        if !self.front.is_finished() {
-            self.front.finish();
-        }
+        self.source.finish();
     }
 
-    /// Ends the running utterance behind the samples accepted so far, as a pause would; [`Event::Flushed`] follows. The
-    /// last few milliseconds, which fill no frame yet, belong to what comes next. Drive the session before more samples.
+    /// Ends the running utterance behind the input accepted so far, as a pause would; [`Event::Flushed`] follows. The
+    /// last few milliseconds, which fill no frame yet, belong to what comes next. Drive the session before more input.
     ///
     /// # Errors
     /// The error that ended the session.
     pub fn flush(&mut self) -> Result<(), SessionError> {
         self.check()?;
-        self.core.flush = Flush::Asked;
+        self.source.flush();
         Ok(())
     }
 
@@ -207,10 +179,10 @@ impl<S: Clone> Session<S> {
             if let Some(request) = self.guess() {
                 return Ok(Some(request));
             }
-            match self.read() {
-                Input::Request(request) => return Ok(Some(request)),
-                Input::Moved => {}
-                Input::Nothing => break,
+            match self.read()? {
+                Read::Request(request) => return Ok(Some(request)),
+                Read::Moved => {}
+                Read::Wait => break,
             }
         }
         Ok(None)
@@ -223,9 +195,7 @@ impl<S: Clone> Session<S> {
     pub fn answer(&mut self, reply: Reply<S>) -> Result<(), SessionError> {
         self.check()?;
         let result = match (self.in_flight.take(), reply) {
-            (Some(InFlight::Encode { num_frames, speech, last }), Reply::Encoded(encoded)) => {
-                self.accept_encoded(encoded, num_frames, speech, last)
-            }
+            (Some(InFlight::Encode(segment)), Reply::Encoded(encoded)) => self.accept_encoded(encoded, segment),
             (Some(InFlight::Decode { allowed, before }), Reply::Decoded(decoded)) => {
                 self.accept_decoded(decoded, allowed, before)
             }
@@ -236,11 +206,7 @@ impl<S: Clone> Session<S> {
             (Some(_), _) => Err(SessionError::UnexpectedReply("it is not of the request's kind")),
             (None, _) => Err(SessionError::UnexpectedReply("nothing was requested")),
         };
-        if let Err(error) = &result {
-            self.failure = Some(error.clone());
-            self.state = None;
-        }
-        result
+        result.inspect_err(|error| self.fail(error))
     }
 
     /// The next event, oldest first. Events of before a failure can still be had after it.
@@ -253,15 +219,15 @@ impl<S: Clone> Session<S> {
         self.core.finished
     }
 
-    /// Audio accepted so far, in milliseconds.
+    /// Audio accepted so far, in milliseconds; of text, words.
     pub fn accepted_ms(&self) -> u64 {
-        self.front.accepted_ms()
+        self.source.accepted_ms()
     }
 
     /// Audio that had to be consumed for all that was said so far, in milliseconds: no later word has a smaller
-    /// [`event::Committed::source_ms`].
+    /// [`event::Committed::source_ms`]. Of text, words.
     pub fn consumed_ms(&self) -> u64 {
-        self.front.consumed_ms()
+        self.source.consumed_ms()
     }
 
     /// How this session behaves.
@@ -271,6 +237,11 @@ impl<S: Clone> Session<S> {
 
     fn check(&self) -> Result<(), SessionError> {
         self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&mut self, error: &SessionError) {
+        self.failure = Some(error.clone());
+        self.state = None;
     }
 
     /// The utterance's next step of writing, if the policy allows one.
@@ -322,79 +293,33 @@ impl<S: Clone> Session<S> {
         true
     }
 
-    /// Carries out one decision of the cutter, or has it take one.
-    fn read(&mut self) -> Input<S> {
-        match self.core.cuts.pop_front() {
-            Some(cut) => self.cut(cut),
-            None => {
-                if let Some(speech) = self.front.next_flag() {
-                    self.core.cuts.extend(self.core.cutter.push(speech));
-                } else if self.core.flush == Flush::Asked {
-                    self.core.flush = Flush::Ending;
-                    self.core.cuts.extend(self.core.cutter.finish());
-                } else if self.core.flush == Flush::Ending {
-                    self.core.flush = Flush::No;
-                    self.events.push_back(Event::Flushed);
-                } else if self.front.is_finished() && !self.core.cutter_finished {
-                    self.core.cutter_finished = true;
-                    self.core.cuts.extend(self.core.cutter.finish());
-                } else if self.core.cutter_finished && !self.core.finished {
-                    self.core.finished = true;
-                    self.events.push_back(Event::Finished);
-                } else {
-                    return Input::Nothing;
-                }
-                Input::Moved
-            }
-        }
-    }
-
-    fn cut(&mut self, cut: Cut) -> Input<S> {
-        match cut {
-            Cut::Skip(num_frames) => {
-                self.front.skip(num_frames);
-            }
-            Cut::Begin => {
-                let start_ms = self.front.first_frame() * u64::from(self.assets.spec.frame_shift_ms);
+    /// Takes one step of the source.
+    fn read(&mut self) -> Result<Read<S>, SessionError> {
+        let step = self.source.next(&self.assets);
+        match step.inspect_err(|error| self.fail(error))? {
+            Step::Begin { start_ms } => {
                 let utterance = self.core.num_utterances;
                 self.core.utterance = Some(Utterance::new(utterance, start_ms, self.assets.spec.max_tokens));
                 self.core.num_utterances += 1;
                 self.events.push_back(Event::UtteranceStart { utterance, start_ms });
             }
-            Cut::Take(num_frames) => {
-                let spec = &self.assets.spec;
-                let room = spec.frames_per_segment() - self.core.segment.len() / spec.num_mel_bins;
-                let taken = num_frames.min(room);
-                self.core.segment_speech_frames += self.front.take(taken, &mut self.core.segment);
-                if taken < num_frames {
-                    self.core.cuts.push_front(Cut::Take(num_frames - taken));
-                }
-                if taken == room {
-                    let last = self.core.cuts.front() == Some(&Cut::End);
-                    if last {
-                        self.core.cuts.pop_front();
-                    }
-                    return Input::Request(self.encode(last));
-                }
+            Step::Segment(source, segment) => {
+                self.in_flight = Some(InFlight::Encode(segment));
+                return Ok(Read::Request(Request::Encode(EncodeJob { state: self.state.take(), source })));
             }
-            Cut::End if !self.core.segment.is_empty() => return Input::Request(self.encode(true)),
-            Cut::End => {
+            Step::End => {
                 if let Some(utterance) = &mut self.core.utterance {
                     utterance.source_ended = true;
                 }
             }
+            Step::Flushed => self.events.push_back(Event::Flushed),
+            Step::Finished => {
+                self.core.finished = true;
+                self.events.push_back(Event::Finished);
+            }
+            Step::Moved => {}
+            Step::Wait => return Ok(Read::Wait),
         }
-        Input::Moved
-    }
-
-    /// The segment as a job; `last` says that the utterance has no more.
-    fn encode(&mut self, last: bool) -> Request<S> {
-        let frames = std::mem::take(&mut self.core.segment);
-        let speech_frames = std::mem::take(&mut self.core.segment_speech_frames);
-        let num_frames = frames.len() / self.assets.spec.num_mel_bins;
-        // A click is no speech here either.
-        let speech = speech_frames >= self.core.cutter.min_speech_frames();
-        self.in_flight = Some(InFlight::Encode { num_frames, speech, last });
-        Request::Encode(EncodeJob { state: self.state.take(), frames })
+        Ok(Read::Moved)
     }
 }

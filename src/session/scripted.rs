@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SessionAssets,
+    SessionAssets, SourceAssets,
     translator::{
-        Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError,
+        Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, SourceInput, Translator, TranslatorError,
         TranslatorSpec,
     },
 };
@@ -85,14 +85,23 @@ impl ScriptedTranslator {
         if self.failure == Some(Failure::Encode(state.num_segments)) {
             return Err(TranslatorError::Backend("scripted failure of an encoding".into()));
         }
-        let num_frames = job.frames.len() / self.spec.num_mel_bins.max(1);
+        let frames = match job.source {
+            SourceInput::Frames(frames) => frames,
+            SourceInput::Pieces(pieces) => {
+                state.heard = pieces.iter().fold(mix(state.heard, 1), |hash, &piece| mix(hash, piece.into()));
+                state.num_segments += 1;
+                state.num_steps += STEPS_PER_WORD;
+                return Ok(Encoded { state, labels: Vec::new(), blank_probs: Vec::new() });
+            }
+        };
+        let num_frames = frames.len() / self.spec.num_mel_bins.max(1);
         if num_frames == 0
             || num_frames > self.spec.frames_per_segment()
-            || num_frames * self.spec.num_mel_bins != job.frames.len()
+            || num_frames * self.spec.num_mel_bins != frames.len()
         {
-            return Err(TranslatorError::InvalidJob(format!("a segment of {} values", job.frames.len())));
+            return Err(TranslatorError::InvalidJob(format!("a segment of {} values", frames.len())));
         }
-        state.heard = job.frames.iter().fold(mix(state.heard, 1), |hash, value| mix(hash, value.to_bits().into()));
+        state.heard = frames.iter().fold(mix(state.heard, 1), |hash, value| mix(hash, value.to_bits().into()));
         let num_steps = num_frames.div_ceil(self.spec.frames_per_step);
         let label = |step: usize| {
             let hash = mix(state.heard, step as u64);
@@ -199,9 +208,8 @@ pub fn scripted_assets() -> Result<SessionAssets, TextError> {
     let cmvn = Cmvn::new(vec![8.0; 80], vec![0.25; 80]).map_err(|error| TextError::Train(error.to_string()))?;
     Ok(SessionAssets {
         spec,
-        fbank: FbankConfig::default(),
-        cmvn,
+        source: SourceAssets::Speech { fbank: FbankConfig::default(), cmvn },
         source_tokenizer: Tokenizer::train_source([ENGLISH; 3], 0)?,
-        target_tokenizer: Tokenizer::train_target([GERMAN; 3], 60)?,
+        target_tokenizer: Tokenizer::train_cased([GERMAN; 3], 60)?,
     })
 }

@@ -1,7 +1,7 @@
 //! A session to versioned bytes and back, in order to go on after a reconnect or on another machine.
 //!
 //! Layout: `"DCSN"`, format version (1 byte), SHA-256 of the rest (32), the rest as postcard: the translator's spec,
-//! the front end's tail (samples, undecided frames, the detector's audio), counters, and the utterance's state as the
+//! counters, the source's tail (samples, undecided frames, the detector's audio, or words), and the utterance's state as the
 //! translator writes it. The digest finds damage, not malice: whoever stores snapshots authenticates them.
 //! Invariant: a restored session and the one that was never interrupted say the same from there on.
 
@@ -13,14 +13,13 @@ use thiserror::Error;
 
 use super::{
     Core, Session, SessionAssets, SessionError,
-    cutter::UtteranceCutter,
-    front::FrontState,
+    source::SourceState,
     translator::{Translator, TranslatorError, TranslatorSpec},
 };
 
 const MAGIC: &[u8; 4] = b"DCSN";
 /// Counts up whenever a field of anything inside changes.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
 /// Larger than any session, smaller than what could hurt.
@@ -56,7 +55,7 @@ pub enum SnapshotError {
 struct Snapshot {
     spec: TranslatorSpec,
     core: Core,
-    front: FrontState,
+    source: SourceState,
     state: Option<Vec<u8>>,
 }
 
@@ -75,7 +74,7 @@ impl<S: Clone + Send + 'static> Session<S> {
         }
         let state = self.state.as_ref().map(|state| translator.state_to_bytes(state)).transpose()?;
         let spec = self.assets.spec.clone();
-        let snapshot = Snapshot { spec, core: self.core.clone(), front: self.front.state(), state };
+        let snapshot = Snapshot { spec, core: self.core.clone(), source: self.source.state(), state };
         let damaged = |error: postcard::Error| SnapshotError::Damaged(error.to_string());
         let body = postcard::to_allocvec(&snapshot).map_err(damaged)?;
         Ok([MAGIC.as_slice(), &[VERSION], &Sha256::digest(&body), &body].concat())
@@ -96,27 +95,17 @@ impl<S: Clone + Send + 'static> Session<S> {
         if !rest.is_empty() {
             return Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len())));
         }
-        let Snapshot { spec, core, front, state } = snapshot;
+        let Snapshot { spec, core, source, state } = snapshot;
         if spec != assets.spec {
             return Err(SnapshotError::OtherTranslator(Box::new(spec)));
         }
         let mut session = Self::new(core.config.clone(), assets)?;
-        if !core.fits(&session.core.cutter, &spec) || !session.front.restore(front) {
+        if !session.source.restore(source, &spec) {
             return Err(SnapshotError::Damaged("its counters contradict each other".into()));
         }
         session.core = core;
         session.state = state.map(|bytes| translator.state_from_bytes(&bytes)).transpose()?;
         Ok(session)
-    }
-}
-
-impl Core {
-    /// Whether the counters are such as a session with this fresh cutter can reach.
-    fn fits(&self, fresh: &UtteranceCutter, spec: &TranslatorSpec) -> bool {
-        let num_frames = self.segment.len() / spec.num_mel_bins;
-        self.cutter.is_like(fresh)
-            && num_frames < spec.frames_per_segment()
-            && num_frames * spec.num_mel_bins == self.segment.len()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     event::Committed,
     scripted::{Failure, ScriptedState, ScriptedTranslator, scripted_assets},
     snapshot::SnapshotError,
-    translator::{Encoded, Translator, TranslatorError},
+    translator::{Encoded, SourceInput, Translator, TranslatorError},
     *,
 };
 use crate::policy::PolicyKind;
@@ -139,7 +139,7 @@ fn reference(k: usize, segments: &[Vec<f32>]) -> Vec<Vec<u32>> {
     };
     let (mut state, mut words): (_, Vec<Vec<u32>>) = (None, Vec::new());
     for (read, frames) in (1..).zip(segments) {
-        let job = EncodeJob { state, frames: frames.clone() };
+        let job = EncodeJob { state, source: SourceInput::Frames(frames.clone()) };
         let Some(Ok(Encoded { state: mut now, .. })) = translator.encode(vec![job]).pop() else {
             panic!("no encoding")
         };
@@ -183,7 +183,7 @@ fn wait_k_is_what_the_model_was_trained_for() {
         let (mut segments, translator) = (Vec::new(), translator());
         while let Some(request) = session.next_request().unwrap() {
             if let Request::Encode(job) = &request {
-                segments.push(job.frames.clone());
+                segments.push(job.source.frames().to_vec());
             }
             session.answer(request.serve(&translator)).unwrap();
         }
@@ -421,4 +421,71 @@ fn guesses_come_with_the_segments_and_change_no_committed_word() {
     let guessed = |event: &Event| matches!(event, Event::Tentative(guess) if !guess.text.is_empty());
     assert!(guesses.iter().any(guessed));
     assert_eq!(others, run(wait_k(3), dialogue(), &[dialogue().len()]));
+}
+
+/// A session that reads.
+pub(super) fn reader(policy: PolicyKind) -> Session<ScriptedState> {
+    let assets = SessionAssets { source: SourceAssets::Text, ..scripted_assets().unwrap() };
+    Session::new(SessionConfig { policy, ..SessionConfig::for_text() }, Arc::new(assets)).unwrap()
+}
+
+/// Everything that a session says about text that comes in such pieces, with a snapshot in between where `resumes`.
+fn read(policy: PolicyKind, pieces: &[&str], resumes: bool) -> Vec<Event> {
+    let (translator, mut session, mut said) = (translator(), reader(policy), Vec::new());
+    for piece in pieces {
+        session.accept_text(piece).unwrap();
+        drive(&mut session, &translator).unwrap();
+        said.extend(events(&mut session));
+        if resumes {
+            let bytes = session.to_bytes(&translator).unwrap();
+            session = Session::from_bytes(&bytes, Arc::clone(&session.assets), &translator).unwrap();
+        }
+    }
+    session.input_finished();
+    drive(&mut session, &translator).unwrap();
+    said.extend(events(&mut session));
+    assert!(session.is_finished());
+    said
+}
+
+const TEXT: &str = "we would like to know what they are saying. is that so? while they say it, still";
+
+#[test]
+fn text_in_any_pieces_says_the_same_and_may_be_resumed() {
+    for policy in [PolicyKind::WaitK { k: 2 }, PolicyKind::Offline { beam_size: 3 }] {
+        let whole = read(policy, &[TEXT], false);
+        assert_eq!(utterances(&whole), [(0, 0, 9), (1, 9, 12), (2, 12, 17)], "words count as milliseconds");
+        assert!(words(&whole).len() > 5);
+        let pieces: Vec<&str> = TEXT.split_inclusive(['e', ' ']).collect();
+        assert_eq!(read(policy, &pieces, false), whole);
+        assert_eq!(read(policy, &pieces, true), whole);
+    }
+}
+
+#[test]
+fn wait_k_counts_words_of_text() {
+    let said = words(&read(PolicyKind::WaitK { k: 3 }, &[TEXT], false));
+    let first = |utterance| said.iter().filter(move |word| word.utterance == utterance);
+    for (number, word) in (0..).zip(first(0)) {
+        assert_eq!(word.source_ms, (3 + number).min(9), "{word:?}");
+    }
+    assert!(first(0).count() > 3);
+}
+
+#[test]
+fn a_flush_ends_a_sentence_and_the_wrong_input_changes_nothing() {
+    let (translator, mut session) = (translator(), reader(PolicyKind::Offline { beam_size: 2 }));
+    let wrong = SessionError::OtherInput { given: "samples", allowed: "text" };
+    assert_eq!(session.accept_waveform(&[0.0; 100]), Err(wrong));
+    session.accept_text("no full stop").unwrap();
+    session.flush().unwrap();
+    drive(&mut session, &translator).unwrap();
+    let said = events(&mut session);
+    assert_eq!((utterances(&said), said.last()), (vec![(0, 0, 3)], Some(&Event::Flushed)));
+    session.input_finished();
+    assert_eq!(session.accept_text("more"), Err(SessionError::InputFinished));
+    drive(&mut session, &translator).unwrap();
+    assert_eq!(events(&mut session), [Event::Finished]);
+    let wrong = SessionError::OtherInput { given: "text", allowed: "samples" };
+    assert_eq!(wait_k(1).accept_text("a"), Err(wrong));
 }

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What a session must know of its translator in order to cut audio into jobs. Comes from the bundle.
+/// What a session must know of its translator in order to cut audio into jobs. Comes from the bundle. Where text is read, a
+/// piece is an encoder step and a segment, and what is said of frames has no meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranslatorSpec {
     /// Filterbank bins in a frame.
@@ -44,9 +45,36 @@ pub struct EncodeJob<S> {
     /// The utterance's state; `None` begins an utterance. So a session that hears silence holds no state at all, and
     /// needs no translator at hand to make one.
     pub state: Option<S>,
+    /// The segment.
+    pub source: SourceInput,
+}
+
+/// What an encoder is given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceInput {
     /// Normalised filterbank frames, row-major `(num_frames, num_mel_bins)`. Exactly a full segment, except for
     /// the last segment of an utterance, which has 1 to `frames_per_segment` frames.
-    pub frames: Vec<f32>,
+    Frames(Vec<f32>),
+    /// Pieces of text, 1 or more: a word.
+    Pieces(Vec<u32>),
+}
+
+impl SourceInput {
+    /// The frames' values; none of text.
+    pub fn frames(&self) -> &[f32] {
+        match self {
+            Self::Frames(frames) => frames,
+            Self::Pieces(_) => &[],
+        }
+    }
+
+    /// The pieces; none of speech.
+    pub fn pieces(&self) -> &[u32] {
+        match self {
+            Self::Frames(_) => &[],
+            Self::Pieces(pieces) => pieces,
+        }
+    }
 }
 
 /// The encoder's answer: the state has grown by the segment's steps, which are final.
@@ -55,7 +83,7 @@ pub struct Encoded<S> {
     /// The next state.
     pub state: S,
     /// Best label of the connectionist temporal classification (CTC) head, one an encoder step:
-    /// `ceil(num_frames / frames_per_step)` of them, blanks and repeats included.
+    /// `ceil(num_frames / frames_per_step)` of them, blanks and repeats included. Text has none.
     pub labels: Vec<u32>,
     /// Probability of the blank at each of these steps.
     pub blank_probs: Vec<f32>,

@@ -52,13 +52,13 @@ impl Tokenizer {
         Self::from_bytes(&std::fs::read(path).map_err(read)?)
     }
 
-    /// Learns the pieces of a target language: cased text, punctuation in pieces of its own. The vocabulary holds every
+    /// Learns the pieces of text as it is written: cased, punctuation in pieces of its own. The vocabulary holds every
     /// character that occurs at least three times, even if that makes it larger than `vocab_size`; text that has too
     /// few repeated pieces makes it smaller.
     ///
     /// # Errors
     /// If the library refuses the text.
-    pub fn train_target(
+    pub fn train_cased(
         sentences: impl IntoIterator<Item = impl AsRef<str>>,
         vocab_size: usize,
     ) -> Result<Self, TextError> {
@@ -98,12 +98,12 @@ impl Tokenizer {
     /// go through too. With a `vocab_size` of 0 the pieces are the characters.
     ///
     /// # Errors
-    /// As [`Tokenizer::train_target`].
+    /// As [`Tokenizer::train_cased`].
     pub fn train_source(
         sentences: impl IntoIterator<Item = impl AsRef<str>>,
         vocab_size: usize,
     ) -> Result<Self, TextError> {
-        Self::train_target(sentences.into_iter().map(|sentence| normalize_source(sentence.as_ref())), vocab_size)
+        Self::train_cased(sentences.into_iter().map(|sentence| normalize_source(sentence.as_ref())), vocab_size)
     }
 
     fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, TextError> {
@@ -186,7 +186,7 @@ pub(super) mod tests {
     pub(in crate::text) fn german() -> Tokenizer {
         let sentences =
             ["Das ist ein Haus.", "Das Haus ist groß, das ist schön.", "Ein großes Häuschen, ein schönes Haus!"];
-        Tokenizer::train_target(sentences.iter().cycle().take(12), 60).unwrap()
+        Tokenizer::train_cased(sentences.iter().cycle().take(12), 60).unwrap()
     }
 
     #[test]
@@ -243,7 +243,7 @@ pub(super) mod tests {
     #[test]
     fn rare_characters_stay_out_and_the_alphabet_stays_in() {
         let sentences = ["aaa bbb ccc", "xx aaa"];
-        let tokenizer = Tokenizer::train_target(sentences, 0).unwrap();
+        let tokenizer = Tokenizer::train_cased(sentences, 0).unwrap();
         assert_eq!(tokenizer.vocab_size(), 4 + 4, "specials, then the mark and three letters");
         assert_eq!(tokenizer.encode("x").unwrap().last(), Some(&UNK));
     }

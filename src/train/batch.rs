@@ -18,6 +18,8 @@ pub(crate) struct Item {
     pub(crate) frames: Vec<f32>,
     /// Source labels.
     pub(crate) labels: Vec<u32>,
+    /// In the text stage, the number of labels up to the end of each source word.
+    pub(crate) source_ends: Vec<usize>,
     /// Target pieces, without begin and end.
     pub(crate) tokens: Vec<u32>,
     /// The number (from 1) of the word that each piece belongs to.
@@ -67,19 +69,11 @@ impl Batch {
         let tokens = |i: &'_ Item| i.tokens.clone().into_iter().map(i64::from);
         let inputs = pad(items.iter().map(|i| std::iter::once(i64::from(BOS)).chain(tokens(i))), length, 0);
         let targets = pad(items.iter().map(|i| tokens(i).chain([i64::from(EOS)])), length, PADDING);
-        let visible = pad(
-            items.iter().zip(&num_frames).map(|(item, &frames)| {
-                let steps = if item.frames.is_empty() {
-                    item.labels.len()
-                } else {
-                    (frames as usize).div_ceil(ModelConfig::FRAMES_PER_STEP)
-                };
-                let words = item.words.iter().map(|&w| Some(w)).chain([None]);
-                words.map(move |word| visible_steps(word, self.k, config.steps_per_segment, steps) as i64)
-            }),
-            length,
-            1,
-        );
+        let visible = items.iter().zip(&num_frames).map(|(item, &frames)| {
+            let words = item.words.iter().map(|&w| Some(w)).chain([None]);
+            words.map(move |word| self.visible(item, word, frames as usize, config) as i64)
+        });
+        let visible = pad(visible, length, 1);
         let rows = items.len() as i64;
         let on = |t: Tensor| t.to_device(device);
         Tensors {
@@ -93,6 +87,16 @@ impl Batch {
             num_tokens: items.iter().map(|item| item.tokens.len() + 1).sum(),
             total_labels: items.iter().map(|item| item.labels.len()).sum(),
         }
+    }
+
+    /// Encoder steps that the prediction of a word, or of the end, may see.
+    fn visible(&self, item: &Item, word: Option<usize>, frames: usize, config: &ModelConfig) -> usize {
+        if item.frames.is_empty() {
+            // A word of text is what a segment is of speech.
+            let read = visible_steps(word, self.k, 1, item.source_ends.len());
+            return read.checked_sub(1).map_or(item.labels.len(), |last| item.source_ends[last]);
+        }
+        visible_steps(word, self.k, config.steps_per_segment, frames.div_ceil(ModelConfig::FRAMES_PER_STEP))
     }
 
     /// Seconds of audio.

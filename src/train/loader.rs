@@ -22,6 +22,10 @@ use crate::text::{Tokenizer, normalize_source};
 /// Examples sorted together by length before they are cut into batches.
 const POOL: usize = 4096;
 
+/// Share of the text stage's sentences that are read as they are heard, in lower case and without punctuation, so that a
+/// transcript can be translated, too.
+const HEARD_SHARE: f64 = 0.25;
+
 /// Everything that a loader thread needs.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -194,7 +198,7 @@ impl Source {
             self.item(&examples, Some(&mut *rng))
         });
         let items = items.collect::<Result<Vec<Item>, TrainError>>()?;
-        let offline = self.options.task != Task::Joint || rng.random_bool(self.options.offline_share);
+        let offline = self.options.task == Task::Ctc || rng.random_bool(self.options.offline_share);
         let k = (!offline).then(|| rng.random_range(1..=self.options.max_k));
         Ok(Batch { items, k, seed: rng.random() })
     }
@@ -206,7 +210,9 @@ impl Source {
         let mut german = Vec::new();
         for example in examples {
             // Nothing is said where there is only noise; the separator is no label there either.
-            english.extend(Some(normalize_source(&example.english)).filter(|text| !text.is_empty()));
+            let heard = self.reader.is_none() || rng.as_mut().is_some_and(|rng| rng.random_bool(HEARD_SHARE));
+            let text = if heard { normalize_source(&example.english) } else { example.english.clone() };
+            english.extend(Some(text).filter(|text| !text.is_empty()));
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));
             german.extend(example.german.get(choice).map(String::as_str));
         }
@@ -214,16 +220,31 @@ impl Source {
         item.labels = source.encode(&english.join(" "))?;
         item.tokens = self.assets.target.encode(&german.join(" "))?;
         item.tokens.truncate(self.assets.config.model.max_target_tokens - 1);
-        let mut word = 0;
-        for &token in &item.tokens {
-            word += usize::from(self.assets.target.begins_word(token));
-            item.words.push(word.max(1));
-        }
+        item.words = numbers(&item.tokens, &self.assets.target);
         if self.options.task != Task::Text {
             item.frames = self.clips.frames(examples, rng)?;
-        } else if item.labels.is_empty() {
+            return Ok(item);
+        }
+        if item.labels.is_empty() {
             item.labels.push(0); // a sentence without a letter still needs one encoder step
         }
+        let words = numbers(&item.labels, source);
+        item.source_ends = words
+            .chunk_by(|a, b| a == b)
+            .scan(0, |end, word| {
+                *end += word.len();
+                Some(*end)
+            })
+            .collect();
         Ok(item)
     }
+}
+
+/// The number, from 1, of the word that each piece belongs to.
+fn numbers(pieces: &[u32], tokenizer: &Tokenizer) -> Vec<usize> {
+    let count = |word: &mut usize, &piece: &u32| {
+        *word += usize::from(tokenizer.begins_word(piece));
+        Some((*word).max(1))
+    };
+    pieces.iter().scan(0, count).collect()
 }

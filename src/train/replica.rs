@@ -9,18 +9,23 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::TrainError;
 use super::adam::{Parameters, take_gradients};
-use super::batch::{Batch, PADDING, Tensors};
+use super::batch::{Batch, PADDING};
 use super::loss;
 use super::options::{Task, TrainOptions};
-use crate::model::{ModelConfig, SpeechTranslator, TextReader, Utterances};
+use crate::model::{ModelConfig, SpeechTranslator, TextTranslator};
 
 /// The network of a stage.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) store: nn::VarStore,
-    pub(crate) model: SpeechTranslator,
-    text: Option<TextReader>,
+    model: Model,
     task: Task,
+}
+
+#[derive(Debug)]
+enum Model {
+    Speech(SpeechTranslator),
+    Text(TextTranslator),
 }
 
 /// Sums over a batch; [`Losses::add`] them, then divide.
@@ -59,24 +64,30 @@ impl Network {
     ) -> Self {
         let store = nn::VarStore::new(device);
         let product = if bf16 { Kind::BFloat16 } else { Kind::Float };
-        let model = SpeechTranslator::new(&store.root(), config, product);
-        let text = reader_vocab.map(|vocab| TextReader::new(&store.root(), vocab, config, product));
-        Self { store, model, text, task }
+        let model = match reader_vocab {
+            Some(vocab) => Model::Text(TextTranslator::new(&store.root(), vocab, config, product)),
+            None => Model::Speech(SpeechTranslator::new(&store.root(), config, product)),
+        };
+        Self { store, model, task }
     }
 
     /// The loss of a batch, and its parts.
     pub(crate) fn loss(&self, batch: &Batch, options: &TrainOptions, train: bool) -> (Tensor, Losses) {
         let device = self.store.device();
-        let t = batch.tensors(self.model.config(), device);
-        let source = match &self.text {
-            Some(text) => text.encode(&t.labels, &t.num_labels, train),
-            None => self.model.encode(&t.frames, &t.num_frames, train),
+        let config = match &self.model {
+            Model::Speech(model) => model.config(),
+            Model::Text(model) => model.config(),
+        };
+        let t = batch.tensors(config, device);
+        let source = match &self.model {
+            Model::Speech(model) => model.encode(&t.frames, &t.num_frames, train),
+            Model::Text(model) => model.encode(&t.labels, &t.num_labels, train),
         };
         let smoothing = if train { options.label_smoothing } else { 0.0 };
         let (mut total, mut losses) = (Tensor::zeros([], (Kind::Float, device)), Losses::default());
-        losses.seconds = batch.seconds(self.model.config());
-        if self.task != Task::Text {
-            let ctc = self.ctc(&source, &t);
+        losses.seconds = batch.seconds(config);
+        if let Model::Speech(model) = &self.model {
+            let ctc = loss::ctc(&model.ctc(&source.steps), &source.num_steps, &t.labels, &t.num_labels);
             let weight = if self.task == Task::Ctc { 1.0 } else { options.ctc_weight };
             // Where nobody speaks there is no label, and still each clip counts for something.
             total += &ctc * (weight / t.total_labels.max(batch.items.len()) as f64);
@@ -84,17 +95,16 @@ impl Network {
             losses.labels = t.total_labels as f64;
         }
         if self.task != Task::Ctc {
-            let scores = self.model.decode(&t.inputs, &source, &t.visible, train);
+            let scores = match &self.model {
+                Model::Speech(model) => model.decode(&t.inputs, &source, &t.visible, train),
+                Model::Text(model) => model.decode(&t.inputs, &source, &t.visible, train),
+            };
             let loss = loss::cross_entropy(&scores, &t.targets, PADDING, smoothing);
             total += &loss / t.num_tokens as f64;
             losses.cross_entropy = loss.double_value(&[]);
             losses.tokens = t.num_tokens as f64;
         }
         (total, losses)
-    }
-
-    fn ctc(&self, source: &Utterances, t: &Tensors) -> Tensor {
-        loss::ctc(&self.model.ctc(&source.steps), &source.num_steps, &t.labels, &t.num_labels)
     }
 }
 

@@ -44,7 +44,7 @@ impl Drop for Scratch {
 fn assets() -> Assets {
     let examples = read_manifest(&Path::new(SPEECH).join("train.tsv")).unwrap();
     let source = Tokenizer::train_source(examples.iter().map(|e| &e.english), 0).unwrap();
-    let target = Tokenizer::train_target(examples.iter().flat_map(|e| &e.german), 100).unwrap();
+    let target = Tokenizer::train_cased(examples.iter().flat_map(|e| &e.german), 100).unwrap();
     let features = FbankConfig::default();
     let cmvn = cmvn(&[Path::new(SPEECH).join("train.tsv")], &features, 4).unwrap();
     // Dropout draws from the one generator that all tests of this process share.

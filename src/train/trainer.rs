@@ -19,7 +19,7 @@ use super::replica::{Losses, Network, Replica};
 use super::{TrainError, checkpoint};
 use crate::bundle::Assets;
 use crate::model::ModelConfig;
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, normalize_source};
 
 /// Updates that one line of the log sums up.
 const LOG_EVERY: u64 = 20;
@@ -192,14 +192,15 @@ fn read(task: Task, path: &std::path::Path) -> Result<Vec<Example>, TrainError> 
     if task == Task::Text { read_pairs(path) } else { read_manifest(path) }
 }
 
-/// Learns the source pieces of the text stage, as many as the target has, or reads those that the run began with.
+/// Learns the source pieces of the text stage, as written and as heard, as many as the target has, or reads those that the run began with.
 fn reader(sets: &[(Vec<Example>, f64)], config: &ModelConfig, options: &TrainOptions) -> Result<Tokenizer, TrainError> {
     let path = options.out.join("tokenizer-text.json");
     if path.exists() {
         return Ok(Tokenizer::from_file(&path)?);
     }
     let sentences = sets.iter().flat_map(|(examples, _)| examples.iter().map(|example| &example.english));
-    let tokenizer = Tokenizer::train_source(sentences, config.target_vocab)?;
+    let read = sentences.flat_map(|sentence| [sentence.clone(), normalize_source(sentence)]);
+    let tokenizer = Tokenizer::train_cased(read, config.target_vocab)?;
     fs::write(&path, tokenizer.to_bytes()?).map_err(TrainError::file(&path))?;
     Ok(tokenizer)
 }

@@ -1,77 +1,89 @@
-//! [`Translator`] for the network: jobs stacked into one batched step, answers taken apart again.
+//! [`Translator`] for the networks: jobs stacked into one batched step, answers taken apart again.
 //!
 //! Invariant: what reaches libtorch has been checked, because its operators panic and its errors are slow.
 
-use tch::{Device, Kind, Tensor};
-use thiserror::Error;
+mod load;
 
-use crate::bundle::{Assets, Bundle};
-use crate::model::{ModelConfig, SpeechTranslator, State, Task, Vocabulary, WeightsError};
-use crate::session::SessionAssets;
+use tch::{Kind, Tensor};
+
+pub use load::{LoadError, session_assets, spec, text_session_assets};
+
+use crate::model::{Hypothesis, ModelConfig, SpeechTranslator, State, Task, TextTranslator, Vocabulary};
 use crate::session::translator::{
-    Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError, TranslatorSpec,
+    Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, SourceInput, Translator, TranslatorError,
+    TranslatorSpec,
 };
-use crate::text::{BLANK, BOS, EOS, Tokenizer};
+use crate::text::{BOS, EOS};
 
 /// A loaded network and what a session must know of it.
 #[derive(Debug)]
 pub struct TorchTranslator {
-    model: SpeechTranslator,
+    model: Model,
     spec: TranslatorSpec,
+    /// Pieces of the text that is read.
+    source_vocab: usize,
     /// One row for each [`Allowed`] (see [`row`]): 0 for tokens that may be chosen, −∞ for the others.
     masks: Tensor,
 }
 
-/// Why a bundle cannot be served.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// Its weights do not fit its config.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
+/// Hears or reads.
+#[derive(Debug)]
+enum Model {
+    Speech(SpeechTranslator),
+    Text(TextTranslator),
 }
 
-/// What sessions must know of the network that `assets` describe.
-pub fn spec(assets: &Assets) -> TranslatorSpec {
-    let model = &assets.config.model;
-    TranslatorSpec {
-        num_mel_bins: model.num_mel_bins,
-        frame_shift_ms: assets.config.features.frame_shift_ms,
-        frames_per_step: ModelConfig::FRAMES_PER_STEP,
-        steps_per_segment: model.steps_per_segment,
-        max_utterance_segments: model.max_utterance_segments,
-        // The end of the sentence has a position, too.
-        max_tokens: model.max_target_tokens - 1,
-        blank: BLANK,
+impl Model {
+    fn config(&self) -> &ModelConfig {
+        match self {
+            Self::Speech(model) => model.config(),
+            Self::Text(model) => model.config(),
+        }
     }
-}
 
-/// What the sessions of a bundle share.
-pub fn session_assets(assets: &Assets) -> SessionAssets {
-    SessionAssets {
-        spec: spec(assets),
-        fbank: assets.config.features.clone(),
-        cmvn: assets.cmvn.clone(),
-        source_tokenizer: assets.source.clone(),
-        target_tokenizer: assets.target.clone(),
+    fn init(&self) -> State {
+        match self {
+            Self::Speech(model) => model.init(),
+            Self::Text(model) => model.init(),
+        }
+    }
+
+    fn decode_step(&self, states: &[&State], tokens: &[i64]) -> (Vec<State>, Tensor) {
+        match self {
+            Self::Speech(model) => model.decode_step(states, tokens),
+            Self::Text(model) => model.decode_step(states, tokens),
+        }
+    }
+
+    fn search(&self, tasks: &[Task<'_>], vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
+        match self {
+            Self::Speech(model) => model.search(tasks, vocabulary),
+            Self::Text(model) => model.search(tasks, vocabulary),
+        }
     }
 }
 
 impl TorchTranslator {
-    /// Loads a bundle's network onto `device`.
-    pub fn load(bundle: &Bundle, device: Device) -> Result<Self, LoadError> {
-        let model = SpeechTranslator::load(&bundle.weights, &bundle.assets.config.model, device)?;
-        Ok(Self::new(model, &bundle.assets))
+    /// The state of an utterance of which nothing has been heard.
+    pub fn init(&self) -> State {
+        self.model.init()
     }
 
-    /// Wraps a network; `assets` must be those that it was built from.
-    pub fn new(model: SpeechTranslator, assets: &Assets) -> Self {
-        let masks = masks(&assets.target).to_device(model.device());
-        Self { spec: spec(assets), masks, model }
-    }
-
-    /// The network.
-    pub fn model(&self) -> &SpeechTranslator {
-        &self.model
+    fn check_source(&self, source: &SourceInput) -> Result<(), TranslatorError> {
+        let wrong = |message| Err(TranslatorError::InvalidJob(message));
+        match (&self.model, source) {
+            (Model::Speech(_), SourceInput::Frames(frames)) => self.check_frames(frames),
+            (Model::Text(_), SourceInput::Pieces(pieces)) => {
+                let limit = self.source_vocab;
+                match pieces.iter().find(|&&piece| piece as usize >= limit) {
+                    _ if pieces.is_empty() => wrong("a word without pieces, allowed: 1 or more".to_owned()),
+                    Some(piece) => wrong(format!("piece is {piece}, allowed: 0 to {}", limit - 1)),
+                    None => Ok(()),
+                }
+            }
+            (Model::Speech(_), SourceInput::Pieces(_)) => wrong("pieces of text, allowed: frames".to_owned()),
+            (Model::Text(_), SourceInput::Frames(_)) => wrong("frames, allowed: pieces of text".to_owned()),
+        }
     }
 
     fn check_frames(&self, frames: &[f32]) -> Result<(), TranslatorError> {
@@ -94,18 +106,25 @@ impl TorchTranslator {
     }
 
     fn encode_batch(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Encoded<State>> {
+        let (states, sources): (Vec<State>, Vec<SourceInput>) =
+            jobs.into_iter().map(|job| (job.state.unwrap_or_else(|| self.init()), job.source)).unzip();
+        match &self.model {
+            Model::Speech(model) => self.hear(model, &states, &sources),
+            Model::Text(model) => read(model, states, &sources),
+        }
+    }
+
+    fn hear(&self, model: &SpeechTranslator, states: &[State], sources: &[SourceInput]) -> Vec<Encoded<State>> {
         let (bins, length) = (self.spec.num_mel_bins, self.spec.frames_per_segment());
-        let counts: Vec<usize> = jobs.iter().map(|job| job.frames.len() / bins).collect();
-        let mut frames = Vec::with_capacity(jobs.len() * length * bins);
-        let mut states = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            frames.extend_from_slice(&job.frames);
-            frames.resize((states.len() + 1) * length * bins, 0.0);
-            states.push(job.state.unwrap_or_else(|| self.model.init()));
+        let counts: Vec<usize> = sources.iter().map(|source| source.frames().len() / bins).collect();
+        let mut frames = Vec::with_capacity(sources.len() * length * bins);
+        for (number, source) in (1..).zip(sources) {
+            frames.extend_from_slice(source.frames());
+            frames.resize(number * length * bins, 0.0);
         }
         let frames = Tensor::from_slice(&frames).view([states.len() as i64, length as i64, bins as i64]);
-        let frames = frames.to_device(self.model.device());
-        let (next, log_probs) = self.model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts);
+        let frames = frames.to_device(model.device());
+        let (next, log_probs) = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts);
         let labels = rows::<i64>(&log_probs.argmax(-1, false));
         let blanks = rows::<f64>(&log_probs.select(-1, i64::from(self.spec.blank)).exp().to_kind(Kind::Double));
         let answers = next.into_iter().zip(labels).zip(blanks).zip(counts);
@@ -125,7 +144,7 @@ impl TorchTranslator {
         let states: Vec<&State> = jobs.iter().map(|job| &job.state).collect();
         let (next, log_probs) = self.model.decode_step(&states, tokens);
         let wanted: Vec<i64> = jobs.iter().map(|job| row(job.allowed)).collect();
-        let masks = self.masks.index_select(0, &Tensor::from_slice(&wanted).to_device(self.model.device()));
+        let masks = self.masks.index_select(0, &Tensor::from_slice(&wanted).to_device(self.masks.device()));
         let (best, chosen) = (log_probs + masks).max_dim(-1, false);
         let (best, chosen) = (values::<f64>(&best.to_kind(Kind::Double)), values::<i64>(&chosen));
         let answers = next.into_iter().zip(best).zip(chosen);
@@ -168,7 +187,7 @@ impl Translator for TorchTranslator {
     }
 
     fn encode(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Result<Encoded<State>, TranslatorError>> {
-        batched(jobs, |job| self.check_frames(&job.frames), |jobs, _| self.encode_batch(jobs))
+        batched(jobs, |job| self.check_source(&job.source), |jobs, _| self.encode_batch(jobs))
     }
 
     fn decode(&self, jobs: Vec<DecodeJob<State>>) -> Vec<Result<Decoded<State>, TranslatorError>> {
@@ -200,7 +219,7 @@ impl Translator for TorchTranslator {
     }
 
     fn state_from_bytes(&self, bytes: &[u8]) -> Result<State, TranslatorError> {
-        self.model.init().with_bytes(bytes).map_err(|e| TranslatorError::InvalidState(e.to_string()))
+        self.init().with_bytes(bytes).map_err(|e| TranslatorError::InvalidState(e.to_string()))
     }
 }
 
@@ -229,21 +248,19 @@ fn row(allowed: Allowed) -> i64 {
     i64::from(allowed.eos) + 2 * i64::from(allowed.word_start) + 4 * i64::from(allowed.continuation)
 }
 
-fn masks(target: &Tokenizer) -> Tensor {
-    let vocab = target.vocab_size() as u32;
-    let mut values = Vec::new();
-    for number in 0..8 {
-        for token in 0..vocab {
-            let class = match token {
-                EOS => 1,
-                _ if target.is_special(token) => 0,
-                _ if target.begins_word(token) => 2,
-                _ => 4,
-            };
-            values.push(if class & number != 0 { 0.0f32 } else { f32::NEG_INFINITY });
+/// Feeds words piece by piece, those that have one more in one step.
+fn read(model: &TextTranslator, mut states: Vec<State>, sources: &[SourceInput]) -> Vec<Encoded<State>> {
+    let words: Vec<&[u32]> = sources.iter().map(SourceInput::pieces).collect();
+    let longest = words.iter().map(|word| word.len()).max().unwrap_or(0);
+    for at in 0..longest {
+        let (rows, pieces): (Vec<usize>, Vec<i64>) =
+            (0..words.len()).filter_map(|row| Some((row, i64::from(*words[row].get(at)?)))).unzip();
+        let next = model.encode_step(&rows.iter().map(|&row| &states[row]).collect::<Vec<_>>(), &pieces);
+        for (row, state) in rows.into_iter().zip(next) {
+            states[row] = state;
         }
     }
-    Tensor::from_slice(&values).view([8, i64::from(vocab)])
+    states.into_iter().map(|state| Encoded { state, labels: Vec::new(), blank_probs: Vec::new() }).collect()
 }
 
 /// A tensor's values, row by row.
@@ -253,5 +270,5 @@ fn rows<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<Vec<T>> {
 }
 
 fn values<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<T> {
-    Vec::<T>::try_from(tensor.flatten(0, -1).to_device(Device::Cpu)).unwrap_or_default()
+    Vec::<T>::try_from(tensor.flatten(0, -1).to_device(tch::Device::Cpu)).unwrap_or_default()
 }

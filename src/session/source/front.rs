@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    config::{SessionAssets, SessionError},
-    vad::{FrameGrid, Vad, VadState},
+use super::vad::{FrameGrid, Vad, VadState};
+use crate::{
+    features::{Cmvn, FbankConfig, FbankState, OnlineFbank},
+    session::config::SessionError,
 };
-use crate::features::{Cmvn, FbankState, OnlineFbank};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -46,10 +46,10 @@ pub(crate) struct FrontState {
 }
 
 impl FrontEnd {
-    pub(crate) fn new(assets: &SessionAssets, vad_threshold: f32) -> Result<Self, SessionError> {
-        let fbank = OnlineFbank::new(assets.fbank.clone())?;
-        let grid = FrameGrid { window_samples: assets.fbank.window_samples(), hop_samples: assets.fbank.hop_samples() };
-        Ok(Self { fbank, cmvn: assets.cmvn.clone(), vad: Vad::new(grid, vad_threshold), state: Undecided::default() })
+    pub(crate) fn new(fbank: &FbankConfig, cmvn: &Cmvn, vad_threshold: f32) -> Result<Self, SessionError> {
+        let grid = FrameGrid { window_samples: fbank.window_samples(), hop_samples: fbank.hop_samples() };
+        let (fbank, vad) = (OnlineFbank::new(fbank.clone())?, Vad::new(grid, vad_threshold));
+        Ok(Self { fbank, cmvn: cmvn.clone(), vad, state: Undecided::default() })
     }
 
     pub(crate) fn accept_waveform(&mut self, samples: &[f32]) {
