@@ -5,6 +5,7 @@ mod evaluate;
 mod export;
 mod health;
 mod info;
+mod lines;
 mod output;
 mod prepare;
 mod remote;

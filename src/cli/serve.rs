@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::config::Config;
-use decalage::engine::{Engine, EngineConfig, TorchTranslator, session_assets};
+use decalage::engine::{Engine, EngineConfig, TorchTranslator, session_assets, text_session_assets};
 use decalage::server::admin::Admin;
 use decalage::server::listen::{Options, serve};
 use decalage::server::shutdown::Shutdown;
@@ -75,13 +75,15 @@ impl Serve {
         }
         let metrics = Metrics::new();
         let engine = engine(&config, Arc::clone(&bundle), &metrics)?;
+        let text = text_engine(&config, Arc::clone(&bundle), &metrics)?;
         let loading = began.elapsed();
         let model = model_info(&config, &bundle)?;
-        let drained = runtime.block_on(self.listen(config, tls, engine.clone(), model, metrics, loading))?;
+        let drained =
+            runtime.block_on(self.listen(config, tls, (engine.clone(), text.clone()), model, metrics, loading))?;
         drop(log);
         drop(runtime);
         // All streams are closed by now: what is left is the step that a worker is in.
-        let ended = engine.join(LAST_STEP);
+        let ended = engine.join(LAST_STEP) && text.is_none_or(|text| text.join(LAST_STEP));
         ensure!(drained && ended, "some streams were cut off");
         Ok(())
     }
@@ -106,7 +108,7 @@ impl Serve {
         &self,
         config: Config,
         tls: Option<Arc<ServerConfig>>,
-        engine: Engine,
+        (engine, text): (Engine, Option<Engine>),
         model: ModelInfo,
         metrics: Metrics,
         loading: Duration,
@@ -114,9 +116,10 @@ impl Serve {
         let server = &config.server;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shutdown = Shutdown::new();
-        let healthy = watch_health(engine.clone());
+        let engines: Vec<Engine> = [Some(engine.clone()), text.clone()].into_iter().flatten().collect();
+        let healthy = watch_health(engines.clone());
         let admin = Admin { metrics: metrics.clone(), healthy, shutdown: shutdown.clone() };
-        let app = App::new(engine.clone(), model, config.clone(), metrics.clone(), shutdown.clone());
+        let app = App::new(engine, text, model, config.clone(), metrics.clone(), shutdown.clone());
         let options = Options {
             max_connections: server.max_connections,
             max_connections_per_ip: server.max_connections_per_ip,
@@ -146,7 +149,7 @@ impl Serve {
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::info!("stopping: no new streams, those that run say what is left");
-            engine.stop_admitting();
+            engines.iter().for_each(Engine::stop_admitting);
             stopping.begin();
         });
         serve(listener, router(app, admin), options, metrics, shutdown.clone()).await;
@@ -182,6 +185,18 @@ fn engine(config: &Config, bundle: Arc<Bundle>, metrics: &Metrics) -> Result<Eng
     Ok(Engine::start(&layout, assets, metrics, make)?)
 }
 
+/// Text is quickly read: one thread for all of it.
+fn text_engine(config: &Config, bundle: Arc<Bundle>, metrics: &Metrics) -> Result<Option<Engine>> {
+    let Some(assets) = text_session_assets(&bundle) else { return Ok(None) };
+    let max_recordings = config.model.max_recordings;
+    let layout = EngineConfig { workers: 0, max_batch: config.model.max_batch, max_sessions: 0, max_recordings };
+    let make = move || {
+        tch::set_num_threads(1);
+        TorchTranslator::load_text(&bundle, Device::Cpu)
+    };
+    Ok(Some(Engine::start(&layout, Arc::new(assets), metrics, make)?))
+}
+
 fn model_info(config: &Config, bundle: &Bundle) -> Result<ModelInfo> {
     let folder = config.model.bundle.canonicalize()?;
     let name = folder.file_name().context("the bundle's folder has no name")?;
@@ -195,12 +210,14 @@ fn model_info(config: &Config, bundle: &Bundle) -> Result<ModelInfo> {
     })
 }
 
-/// Follows [`Engine::is_healthy`] as long as anybody looks.
-fn watch_health(engine: Engine) -> watch::Receiver<bool> {
+/// Follows [`Engine::is_healthy`] of all as long as anybody looks.
+fn watch_health(engines: Vec<Engine>) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(true);
     tokio::spawn(async move {
         while !sender.is_closed() {
-            sender.send_if_modified(|healthy| std::mem::replace(healthy, engine.is_healthy()) != *healthy);
+            sender.send_if_modified(|healthy| {
+                std::mem::replace(healthy, engines.iter().all(Engine::is_healthy)) != *healthy
+            });
             tokio::time::sleep(HEALTH_PERIOD).await;
         }
     });

@@ -20,6 +20,7 @@ use decalage::session::{SessionAssets, SessionConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::Device;
 
+use super::lines::translate_lines;
 use super::open_audio;
 use super::output::{Format, Output};
 
@@ -29,7 +30,7 @@ const LONG_MS: u64 = 30_000;
 /// Translate recordings: whole utterances with beam search, or as a stream whose words appear while it is heard
 #[derive(Debug, Args)]
 pub(crate) struct Translate {
-    /// wav, flac, mp3, ogg, webm, m4a or aac; `-` is standard input
+    /// wav, flac, mp3, ogg, webm, m4a or aac, or with --text UTF-8; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Folder of the model
@@ -56,6 +57,9 @@ pub(crate) struct Translate {
     /// Also write what was heard
     #[arg(long)]
     transcript: bool,
+    /// The files are text: translate line by line. --k counts words then
+    #[arg(long, conflicts_with_all = ["realtime", "format", "out", "transcript"])]
+    text: bool,
 }
 
 impl Translate {
@@ -67,6 +71,9 @@ impl Translate {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
         let bundle = Bundle::open(&self.bundle)?;
+        if self.text {
+            return translate_lines(&bundle, &self.files, self.policy());
+        }
         let translator = TorchTranslator::load(&bundle, Device::Cpu)?;
         let assets = Arc::new(session_assets(&bundle.assets));
         let many = self.files.len() > 1;
@@ -88,6 +95,13 @@ impl Translate {
             None => Ok(()),
             Some(first) if many => Err(first.context(format!("{count} of {} files failed", self.files.len()))),
             Some(only) => Err(only),
+        }
+    }
+
+    fn policy(&self) -> PolicyKind {
+        match self.stream {
+            true => PolicyKind::WaitK { k: self.k },
+            false => PolicyKind::Offline { beam_size: self.beam },
         }
     }
 
@@ -124,10 +138,7 @@ impl Translate {
         assets: &Arc<SessionAssets>,
         bundle: &str,
     ) -> Result<()> {
-        let policy = match self.stream {
-            true => PolicyKind::WaitK { k: self.k },
-            false => PolicyKind::Offline { beam_size: self.beam },
-        };
+        let policy = self.policy();
         let reader = open_audio(file)?;
         let bar = self.bar(reader.duration_ms());
         let mut recording = Recording::new(translator, assets, SessionConfig { policy, ..SessionConfig::default() })?;

@@ -51,6 +51,8 @@ pub struct App(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     engine: Engine,
+    /// Reads, if the model can.
+    text: Option<Engine>,
     model: ModelInfo,
     config: Config,
     keys: Keys,
@@ -78,13 +80,20 @@ pub(super) struct Place {
 }
 
 impl App {
-    /// Puts the parts together.
-    pub fn new(engine: Engine, model: ModelInfo, config: Config, metrics: Metrics, shutdown: Shutdown) -> Self {
+    /// Puts the parts together; `text` is the engine that reads.
+    pub fn new(
+        engine: Engine,
+        text: Option<Engine>,
+        model: ModelInfo,
+        config: Config,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Self {
         let keys = Keys::new(config.auth.keys.clone());
         let origins = Origins::new(config.server.allowed_origins.clone());
         let by_key = Slots::new(config.auth.max_sessions_per_key);
         metrics.max_streams.set(config.model.max_sessions as i64);
-        Self(Arc::new(Shared { engine, model, config, keys, origins, by_key, metrics, shutdown }))
+        Self(Arc::new(Shared { engine, text, model, config, keys, origins, by_key, metrics, shutdown }))
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -166,16 +175,32 @@ impl App {
 
     /// Opens a stream for `principal`, or says why not.
     pub(super) fn admit(&self, principal: &Principal, config: SessionConfig, pace: Pace) -> Result<Admitted, ApiError> {
-        let shared = &self.0;
+        self.admit_to(&self.0.engine, principal, config, pace)
+    }
+
+    /// The same of one that reads.
+    pub(super) fn admit_text(&self, principal: &Principal, config: SessionConfig) -> Result<Admitted, ApiError> {
+        let unable = || ApiError::not_found(format!("the model {} does not read text", self.0.model.name));
+        self.admit_to(self.0.text.as_ref().ok_or_else(unable)?, principal, config, Pace::Recording)
+    }
+
+    fn admit_to(
+        &self,
+        engine: &Engine,
+        principal: &Principal,
+        config: SessionConfig,
+        pace: Pace,
+    ) -> Result<Admitted, ApiError> {
         let share = self.share(principal).inspect_err(|_| self.reject(Rejection::Share))?;
-        let opened = shared.engine.open(config, pace).inspect_err(|error| match error {
+        let opened = engine.open(config, pace).inspect_err(|error| match error {
             OpenError::Full(_) => self.reject(Rejection::Capacity),
             OpenError::Stopping => self.reject(Rejection::Draining),
             OpenError::Session(_) => {}
         });
         let (input, events) = opened.map_err(refused)?;
-        let stream = (pace == Pace::Live).then(|| shared.metrics.stream());
-        let place = Place { _share: share, _active: shared.metrics.session(), _stream: stream };
+        let metrics = &self.0.metrics;
+        let stream = (pace == Pace::Live).then(|| metrics.stream());
+        let place = Place { _share: share, _active: metrics.session(), _stream: stream };
         Ok(Admitted { input, events, info: self.session_info(), place })
     }
 

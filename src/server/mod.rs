@@ -1,7 +1,7 @@
 //! The network: sockets to routes, routes to streams, and the limits of all of them.
 //!
 //! ```text
-//! listen (TLS, connection limits) ─▶ router ─▶ auth, admission ─▶ ws + conversation │ recordings │ models │ admin │ page
+//! listen (TLS, connection limits) ─▶ router ─▶ auth, admission ─▶ ws + conversation │ recordings │ text │ models │ admin │ page
 //! ```
 //!
 //! Invariant: whatever a client does or fails to do ends after a stated time, and others are not harmed by it.
@@ -22,6 +22,7 @@ pub mod slots;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod tls;
 mod ws;
 
@@ -40,6 +41,8 @@ use self::error::ApiError;
 
 /// A body that is not a recording: settings, which are remembered with an ephemeral key.
 const MAX_BODY_BYTES: usize = 4 << 10;
+/// Text to translate.
+const MAX_TEXT_BYTES: usize = 256 << 10;
 /// How long a browser may remember what it is allowed.
 const CORS_AGE: Duration = Duration::from_secs(3600);
 
@@ -54,6 +57,7 @@ pub fn router(app: App, admin: Admin) -> Router {
         .route("/v1/realtime/translations/client_secrets", post(models::client_secret))
         .route("/v1/listen", get(ws::deepgram))
         .route("/v1/audio/translations", post(recordings::translate).layer(upload))
+        .route("/v1/translate", post(text::translate).layer(DefaultBodyLimit::max(MAX_TEXT_BYTES)))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}", get(models::retrieve))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

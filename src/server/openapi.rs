@@ -14,7 +14,7 @@ use utoipa::openapi::{ContentBuilder, HeaderBuilder, ObjectBuilder, RefOr, Respo
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::error::ApiError;
-use super::{admin, models, recordings, ws};
+use super::{admin, models, recordings, text, ws};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,8 +23,8 @@ use super::{admin, models, recordings, ws};
         subprotocol: `openai-insecure-api-key.KEY`, or `token, KEY`. A socket beyond the server's limits has any \
         request answered with 429 or 503 and is closed."),
     paths(
-        ws::realtime, ws::deepgram, recordings::translate, models::client_secret, models::list, models::retrieve,
-        admin::health, admin::ready, admin::metrics, openapi,
+        ws::realtime, ws::deepgram, recordings::translate, text::translate, models::client_secret, models::list,
+        models::retrieve, admin::health, admin::ready, admin::metrics, openapi,
     ),
     components(schemas(ApiError)),
     security(("key" = [])),

@@ -51,7 +51,7 @@ pub(super) fn app(config: Config) -> App {
         loaded_at: 1_700_000_000,
     };
     let auth = AuthConfig { keys: vec![KeyHash::of(KEY)], ..AuthConfig::default() };
-    App::new(engine, model, Config { auth, ..config }, metrics, shutdown)
+    App::new(engine, None, model, Config { auth, ..config }, metrics, shutdown)
 }
 
 /// Its port knows no keys, so nothing else keeps a page that somebody visits from using it.

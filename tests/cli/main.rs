@@ -4,6 +4,7 @@
 
 mod serve;
 mod support;
+mod text;
 
 use decalage::bundle::{Assets, Bundle, BundleError};
 use serde_json::Value;

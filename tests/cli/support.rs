@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use decalage::bundle::{Assets, Bundle, BundleConfig, WEIGHTS, format};
+use decalage::bundle::{Assets, Bundle, BundleConfig, TEXT_SOURCE, TEXT_WEIGHTS, WEIGHTS, format};
 use decalage::features::{Cmvn, FbankConfig};
-use decalage::model::{ModelConfig, SpeechTranslator, save_weights};
+use decalage::model::{ModelConfig, SpeechTranslator, TextTranslator, save_weights};
 use decalage::text::Tokenizer;
 use tch::{Device, Kind, nn};
 
@@ -122,7 +122,7 @@ fn random_bundle(folder: &Path) {
     let english = ["good morning how are you", "the quick brown fox jumps over the lazy dog"].repeat(3);
     let german = ["Guten Morgen, wie geht es dir?", "Der schnelle braune Fuchs springt über den Hund."].repeat(3);
     let source = Tokenizer::train_source(&english, 0).unwrap();
-    let target = Tokenizer::train_target(&german, 80).unwrap();
+    let target = Tokenizer::train_cased(&german, 80).unwrap();
     let model = ModelConfig::tiny(source.vocab_size(), target.vocab_size());
     let (features, bins) = (FbankConfig::default(), model.num_mel_bins);
     let cmvn = Cmvn::new(vec![8.0; bins], vec![0.3; bins]).unwrap();
@@ -134,5 +134,11 @@ fn random_bundle(folder: &Path) {
     let _network = SpeechTranslator::new(&store.root(), &config.model, Kind::Float);
     let weights: Vec<_> = store.variables().into_iter().collect();
     save_weights(&folder.join(WEIGHTS), &weights, true).unwrap();
+    let text_source = Tokenizer::train_cased(&english, 60).unwrap();
+    let store = nn::VarStore::new(Device::Cpu);
+    let _network = TextTranslator::new(&store.root(), text_source.vocab_size(), &config.model, Kind::Float);
+    let weights: Vec<_> = store.variables().into_iter().collect();
+    save_weights(&folder.join(TEXT_WEIGHTS), &weights, true).unwrap();
+    std::fs::write(folder.join(TEXT_SOURCE), text_source.to_bytes().unwrap()).unwrap();
     Bundle::seal(folder).unwrap();
 }

@@ -18,7 +18,7 @@ use decalage::server::{App, ModelInfo, router};
 use decalage::session::event::Event;
 use decalage::session::scripted::{ScriptedState, ScriptedTranslator, scripted_assets};
 use decalage::session::translator::*;
-use decalage::session::{Session, SessionAssets, SessionConfig, drive};
+use decalage::session::{Session, SessionAssets, SessionConfig, SourceAssets, drive};
 use decalage::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -33,6 +33,9 @@ pub(crate) const CHUNK_BYTES: usize = RATE_HZ / 10 * 2;
 pub(crate) const MODEL: &str = "en-de-scripted";
 
 static ASSETS: LazyLock<Arc<SessionAssets>> = LazyLock::new(|| Arc::new(scripted_assets().unwrap()));
+/// Of a translator that reads.
+static TEXT_ASSETS: LazyLock<Arc<SessionAssets>> =
+    LazyLock::new(|| Arc::new(SessionAssets { source: SourceAssets::Text, ..scripted_assets().unwrap() }));
 
 /// A server and what can be seen of it from inside.
 pub(crate) struct Server {
@@ -87,6 +90,9 @@ pub(crate) async fn start(config: Config) -> Server {
     let fragile = Fragile { inner: ScriptedTranslator::new(&ASSETS), loudest: *LOUDEST, gate: Arc::clone(&gate) };
     let make = move || Ok::<_, Infallible>(fragile.clone());
     let engine = Engine::start(&layout, Arc::clone(&ASSETS), &metrics, make).unwrap();
+    let reading = EngineConfig { workers: 0, max_sessions: 0, ..layout };
+    let read = || Ok::<_, Infallible>(ScriptedTranslator::new(&TEXT_ASSETS));
+    let text = Engine::start(&reading, Arc::clone(&TEXT_ASSETS), &metrics, read).unwrap();
     let model = ModelInfo {
         name: MODEL.to_owned(),
         bundle: "0".repeat(16),
@@ -109,7 +115,7 @@ pub(crate) async fn start(config: Config) -> Server {
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let listener = socket.listen(1024).unwrap();
     let address = listener.local_addr().unwrap();
-    let app = App::new(engine.clone(), model, config, metrics.clone(), shutdown.clone());
+    let app = App::new(engine.clone(), Some(text), model, config, metrics.clone(), shutdown.clone());
     tokio::spawn(serve(listener, router(app, admin), options, metrics.clone(), shutdown.clone()));
     Server { address, metrics, shutdown, engine, gate }
 }
@@ -242,8 +248,9 @@ pub(crate) fn deadly() -> Vec<u8> {
 /// The greatest normalised value of the filterbank.
 fn loudness(pcm: &[u8]) -> f32 {
     let samples: Vec<f32> = pcm.as_chunks().0.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0).collect();
-    let mut frames = fbank(&ASSETS.fbank, &samples).unwrap();
-    ASSETS.cmvn.apply(&mut frames);
+    let (config, cmvn) = ASSETS.speech().unwrap();
+    let mut frames = fbank(config, &samples).unwrap();
+    cmvn.apply(&mut frames);
     frames.into_iter().fold(f32::MIN, f32::max)
 }
 
@@ -263,7 +270,7 @@ impl Translator for Fragile {
     }
 
     fn encode(&self, jobs: Vec<EncodeJob<ScriptedState>>) -> Vec<Result<Encoded<ScriptedState>, TranslatorError>> {
-        let loudest = jobs.iter().flat_map(|job| &job.frames).copied().fold(f32::MIN, f32::max);
+        let loudest = jobs.iter().flat_map(|job| job.source.frames()).copied().fold(f32::MIN, f32::max);
         assert!(loudest <= self.loudest, "too loud");
         self.inner.encode(jobs)
     }

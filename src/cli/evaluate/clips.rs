@@ -6,9 +6,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use decalage::bundle::Bundle;
-use decalage::engine::{Recording, TorchTranslator, session_assets};
+use decalage::engine::{LoadError, Recording, TorchTranslator, session_assets, text_session_assets};
 use decalage::eval::{Clip, Instance};
 use decalage::policy::PolicyKind;
 use decalage::session::event::Event;
@@ -23,7 +23,6 @@ use crate::cli::open_audio;
 
 /// Samples of 320 ms: what is heard at a time. What comes out does not depend on it.
 const PIECE_SAMPLES: usize = 5120;
-const SAMPLES_PER_MS: usize = 16;
 
 impl Evaluate {
     /// For each clip, in order, what each policy made of it.
@@ -36,8 +35,15 @@ impl Evaluate {
         let (send, receive) = mpsc::channel();
         let work = || -> Result<()> {
             tch::set_num_threads(1);
-            let translator = TorchTranslator::load(bundle, Device::Cpu)?;
-            let assets = Arc::new(session_assets(&bundle.assets));
+            let (translator, assets) = if self.text {
+                (
+                    TorchTranslator::load_text(bundle, Device::Cpu)?,
+                    text_session_assets(bundle).ok_or(LoadError::NoText)?,
+                )
+            } else {
+                (TorchTranslator::load(bundle, Device::Cpu)?, session_assets(&bundle.assets))
+            };
+            let assets = Arc::new(assets);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(example) = examples.get(index) else { return Ok(()) };
@@ -71,28 +77,39 @@ impl Evaluate {
         translator: &TorchTranslator,
         assets: &Arc<SessionAssets>,
     ) -> Result<Vec<Clip>> {
-        let path = example.audio.as_deref().context("the row has no audio")?;
-        let samples =
-            open_audio(path).and_then(|reader| reader.read_all()).with_context(|| path.display().to_string())?;
+        let input = match (&example.audio, self.text) {
+            (_, true) => Input::Text(&example.english),
+            (Some(path), false) => {
+                let samples = open_audio(path).and_then(|reader| reader.read_all());
+                Input::Speech(path, samples.with_context(|| path.display().to_string())?)
+            }
+            (None, false) => bail!("the row has no audio"),
+        };
         let policy = |lag: &Lag| match lag.0 {
             Some(k) => PolicyKind::WaitK { k },
             None => PolicyKind::Offline { beam_size: self.beam },
         };
+        let config = if self.text { SessionConfig::for_text() } else { SessionConfig::default() };
         let clip = |lag| {
-            let config = SessionConfig { policy: policy(lag), ..SessionConfig::default() };
-            translate_clip(index, example, &samples, Recording::new(translator, assets, config)?, path)
+            let config = SessionConfig { policy: policy(lag), ..config.clone() };
+            translate_clip(index, example, &input, Recording::new(translator, assets, config)?)
         };
         self.k.iter().map(clip).collect()
     }
+}
+
+/// What is translated.
+enum Input<'a> {
+    Speech(&'a Path, Vec<f32>),
+    Text(&'a str),
 }
 
 /// One clip under one policy, heard a segment at a time.
 fn translate_clip(
     index: usize,
     example: &Example,
-    samples: &[f32],
+    input: &Input<'_>,
     mut recording: Recording<'_, TorchTranslator>,
-    path: &Path,
 ) -> Result<Clip> {
     let (mut words, mut delays_ms, mut elapsed_ms, mut transcript) =
         (Vec::new(), Vec::new(), Vec::new(), String::new());
@@ -108,10 +125,22 @@ fn translate_clip(
         }
         Ok::<_, anyhow::Error>(())
     };
-    for piece in samples.chunks(PIECE_SAMPLES) {
-        recording.push(piece, &mut heed)?;
-    }
+    let source = match input {
+        Input::Speech(path, samples) => {
+            for piece in samples.chunks(PIECE_SAMPLES) {
+                recording.push(piece, &mut heed)?;
+            }
+            path.display().to_string()
+        }
+        Input::Text(text) => {
+            for word in text.split_inclusive(' ') {
+                recording.push_text(word, &mut heed)?;
+            }
+            (*text).to_owned()
+        }
+    };
     recording.finish(&mut heed)?;
+    let transcript_wanted = matches!(input, Input::Speech(..));
     Ok(Clip {
         instance: Instance {
             index,
@@ -120,14 +149,15 @@ fn translate_clip(
             elapsed_ms,
             prediction_length: words.len(),
             reference: example.german.first().cloned().unwrap_or_default(),
-            source: path.display().to_string().into(),
+            source: source.into(),
             // Whole milliseconds, as the words' times are: a word that waited for the last sample came at the end, not
             // before it.
-            source_ms: (samples.len() / SAMPLES_PER_MS) as f64,
+            source_ms: recording.accepted_ms() as f64,
         },
         references: example.german.clone(),
         transcript: normalize_source(&transcript),
-        source: normalize_source(&example.english),
+        // What is read is not misheard.
+        source: if transcript_wanted { normalize_source(&example.english) } else { String::new() },
         compute: recording.compute(),
     })
 }

@@ -24,6 +24,9 @@ pub(crate) struct Evaluate {
     /// Clips with source text and translations
     #[arg(long, value_name = "TSV")]
     manifest: PathBuf,
+    /// Read the source text instead of hearing the clips: times count words, and nothing is a rate
+    #[arg(long)]
+    text: bool,
     /// Folder of the model
     #[arg(long, value_name = "DIR", default_value = "models/en-de-small")]
     bundle: PathBuf,
@@ -99,6 +102,7 @@ impl Evaluate {
                 "manifest": self.manifest.display().to_string(),
                 "beam": self.beam,
                 "threads": self.threads,
+                "text": self.text,
             });
             fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
         }

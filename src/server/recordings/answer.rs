@@ -147,7 +147,13 @@ pub(super) fn delta(word: &Committed, info: &SessionInfo) -> Value {
 
 /// Two forms in one: the events of OpenAI's transcriptions (`type` and `delta` or `text`), and the chunks of vLLM's
 /// translations (`object` and `choices`).
-fn chunk(kind: &str, field: &str, text: &str, content: Option<&str>, info: &SessionInfo) -> Value {
+pub(in crate::server) fn chunk(
+    kind: &str,
+    field: &str,
+    text: &str,
+    content: Option<&str>,
+    info: &SessionInfo,
+) -> Value {
     let choice = match content {
         Some(content) => json!({ "index": 0, "delta": { "content": content }, "finish_reason": null }),
         None => json!({ "index": 0, "delta": {}, "finish_reason": "stop" }),

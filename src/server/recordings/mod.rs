@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, Span};
 
+pub(super) use self::answer::chunk;
 use self::answer::{Said, Translation, delta};
 use self::form::Upload;
 use super::app::{App, Place};

@@ -1,0 +1,47 @@
+//! `decalage translate --text` and `decalage evaluate --text` from outside.
+
+use serde_json::Value;
+
+use super::support::{Scratch, clip, decalage};
+
+#[test]
+fn each_line_is_translated_to_a_line() {
+    let scratch = Scratch::new("text");
+    let file = scratch.file("lines.txt", b"good morning how are you\n\nthe quick brown fox. jumps over\n");
+    for mode in [&["--text", "--beam", "2"][..], &["--text", "--stream", "--k", "2"]] {
+        let run = scratch.translate(&[&file], mode);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{mode:?}");
+        let lines: Vec<&str> = run.stdout.lines().collect();
+        assert!(
+            lines.len() == 3 && lines[1].is_empty() && lines[0].len() > 1 && lines[2].len() > 1,
+            "{:?}",
+            run.stdout
+        );
+    }
+    let run = scratch.translate(&[&clip("reference.wav")], &["--text"]);
+    assert!(run.code == 1 && run.stderr.contains("UTF-8"), "{run:?}");
+}
+
+#[test]
+fn source_text_is_evaluated_in_place_of_the_clips() {
+    let scratch = Scratch::new("evaluate-text");
+    let manifest = "id\taudio\tspeaker\tseconds\tenglish\tgerman\na\tnone.wav\ts\t1\tgood morning\tGuten Morgen\n";
+    let (manifest, json) = (scratch.file("m.tsv", manifest.as_bytes()), scratch.file("scores.json", b""));
+    let bundle = scratch.bundle().display().to_string();
+    let run = decalage(&[
+        "evaluate",
+        "--text",
+        "--k",
+        "1,inf",
+        "--bundle",
+        &bundle,
+        "--manifest",
+        &manifest,
+        "--json",
+        &json,
+    ]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!((&report["text"], report["results"].as_array().unwrap().len()), (&Value::Bool(true), 2));
+    assert!(report["results"][0]["bleu"].is_number() && report["results"][0]["wer"].is_null(), "{report}");
+}
