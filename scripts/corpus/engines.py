@@ -38,12 +38,16 @@ class Hibari:
         return f"hibari_p{voice['pitch']:+.1f}_f{voice['formant']:.2f}"
 
     def speak(self, english, voice, draw):
+        return self.say(self.tts.phonemize(english), voice, draw)
+
+    def say(self, phrases, voice, draw):
+        """Speaks phrases given as phonemes; those that it does not know are left out."""
         from hibari import dsp
 
         formant, tts = voice["formant"], self.tts
         speed = np.asarray([voice["tempo"] / formant], np.float32)
         waves = []
-        for phonemes in tts.phonemize(english):
+        for phonemes in phrases:
             ids = np.asarray([tts.ids(phonemes)], np.int64)
             *spectra, f0 = (output[0] for output in tts.sess.run(None, {"ids": ids, "speed": speed}))
             waves.append(dsp.synth(*spectra, f0 * np.float32(2 ** (voice["pitch"] / 12) / formant), draw))

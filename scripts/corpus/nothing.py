@@ -5,6 +5,8 @@ number and the options alone, so reruns give the same audio.
 """
 
 import argparse
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from tqdm import tqdm
 import audio
 import texts
 from build import generator
+from engines import Hibari
 from manifest import Manifest
 from noise import COLOURS, coloured, hum
 
@@ -22,6 +25,10 @@ SECONDS = (1.5, 4.5)
 SHARES = {"music": 0.45, "struck": 0.2, "beeps": 0.1, "noise": 0.15, "hum": 0.1}
 # Voices of SVOX Pico that read German: one that can, and for languages that no one speaks, three that cannot.
 READERS = {"german": ["de-DE"], "romance": ["es-ES", "fr-FR", "it-IT"]}
+# Languages by whose rules espeak-ng turns German text to phonemes, German first and as often as all others; read by hibari,
+# so that it is the language, not the voice, that tells them from English.
+TONGUES = ["de", "nl", "sv", "da", "es", "fr", "it", "pt", "pl", "cs", "tr", "fi", "hu"]
+READ = [*READERS, "tongues"]
 LEVEL_DBFS = (-45.0, -14.0)
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "pentatonic": (0, 2, 4, 7, 9)}
 
@@ -101,6 +108,23 @@ def foreign(draw: np.random.Generator, seconds: float, german: list[str], voices
     return wave
 
 
+def tongues(draw: np.random.Generator, seconds: float, german: list[str]) -> np.ndarray:
+    """Drawn sentences read by hibari in a drawn language, with a drawn pitch, formant and tempo."""
+    hibari = speaker()
+    language = TONGUES[0] if draw.random() < 0.5 else str(draw.choice(TONGUES[1:]))
+    voice, wave = hibari.speaker(draw), np.zeros(0)
+    while len(wave) < seconds * audio.RATE_HZ:
+        command = ["espeak-ng", "-v", language, "-q", "--ipa", "--", str(draw.choice(german))]
+        phonemes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
+        wave = np.concatenate([wave, hibari.say([phrase for phrase in phonemes if phrase], voice, draw)])
+    return wave
+
+
+@cache
+def speaker() -> Hibari:
+    return Hibari()
+
+
 def make(
     draw: np.random.Generator, kind: str | None = None, span_s=SECONDS, german: list[str] | None = None
 ) -> tuple[str, np.ndarray]:
@@ -113,6 +137,7 @@ def make(
         "beeps": lambda: beeps(draw, seconds),
         "noise": lambda: coloured(draw.choice(list(COLOURS.values())) * draw.uniform(0.5, 1.5), draw),
         "hum": lambda: hum(draw),
+        "tongues": lambda: tongues(draw, seconds, german),
         **{name: lambda voices=voices: foreign(draw, seconds, german, voices) for name, voices in READERS.items()},
     }
     kind = kind or str(draw.choice(list(SHARES), p=list(SHARES.values())))
@@ -143,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", help="name of the part, for example nothing-0")
     parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--kind", choices=[*SHARES, *READERS], help="of one kind only, instead of all synthetic ones")
+    parser.add_argument("--kind", choices=[*SHARES, *READ], help="of one kind only, instead of all synthetic ones")
     parser.add_argument("--seconds", default="{}:{}".format(*SECONDS), help="A:B, how long clips are")
     parser.add_argument("--texts", type=Path, help="folder of the text files, for the kinds that are read")
     parser.add_argument("--count", type=int, default=1000)
@@ -151,7 +176,7 @@ def main() -> None:
     args = parser.parse_args()
     span_s = tuple(float(bound) for bound in args.seconds.split(":"))
     german = None
-    if args.kind in READERS:
+    if args.kind in READ:
         if args.texts is None:
             parser.error(f"--kind {args.kind} needs --texts")
         german = [sentence.german[0] for sentence in texts.sentences(args.texts, "tatoeba", args.seed)]
