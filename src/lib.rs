@@ -93,7 +93,7 @@
 //! | `protocol` | `audio`, `session` |
 //! | `client` | `audio`, `protocol` |
 //! | `bundle.rs` | `features`, `model`, `text` |
-//! | `engine` | `bundle`, `session`, `telemetry`, `text` |
+//! | `engine` | `bundle`, `policy`, `session`, `telemetry`, `text` |
 //! | `engine/tests.rs` | `features`, `policy`, `session`, `telemetry` |
 //! | `engine/torch.rs` | `bundle`, `model`, `session`, `text` |
 //! | `config` | nothing |

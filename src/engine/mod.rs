@@ -7,6 +7,7 @@
 
 #[cfg(feature = "server")]
 mod batch;
+mod cascade;
 #[cfg(feature = "server")]
 mod handle;
 #[cfg(feature = "server")]

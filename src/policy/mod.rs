@@ -33,6 +33,8 @@ pub enum PolicyKind {
         /// Hypotheses kept; 1 is greedy.
         beam_size: usize,
     },
+    /// Nothing is written: what is wanted is the transcript.
+    Transcribe,
 }
 
 /// How far an utterance has got.
@@ -82,17 +84,17 @@ impl PolicyKind {
             Self::Offline { beam_size } if !(1..=MAX_BEAM_SIZE).contains(&beam_size) => {
                 Err(PolicyError::BeamSize(beam_size))
             }
-            Self::WaitK { .. } | Self::Offline { .. } => Ok(()),
+            Self::WaitK { .. } | Self::Offline { .. } | Self::Transcribe => Ok(()),
         }
     }
 
     /// The next action of an utterance whose translation is not complete yet. Never [`Action::Read`] once the source
-    /// has ended, so that every utterance ends.
+    /// has ended, so that every utterance ends, unless nothing is to be written.
     pub fn action(self, progress: Progress) -> Action {
         match self {
             Self::WaitK { k } if may_write(k, progress) => Action::Write,
             Self::Offline { beam_size } if progress.source_ended => Action::Search { beam_size },
-            Self::WaitK { .. } | Self::Offline { .. } => Action::Read,
+            Self::WaitK { .. } | Self::Offline { .. } | Self::Transcribe => Action::Read,
         }
     }
 }

@@ -116,7 +116,9 @@ impl<S: Clone> Session<S> {
         let (number, timeline) = (utterance.number, &mut utterance.timeline);
         let spans: Vec<Span> = match self.core.config.policy {
             PolicyKind::WaitK { .. } => (0..words.len()).map(|index| timeline.word(said + index)).collect(),
-            PolicyKind::Offline { .. } => (0..words.len()).map(|index| timeline.share(index, words.len())).collect(),
+            PolicyKind::Offline { .. } | PolicyKind::Transcribe => {
+                (0..words.len()).map(|index| timeline.share(index, words.len())).collect()
+            }
         };
         for (word, span) in words.iter().zip(spans) {
             self.commit(word, number, span);

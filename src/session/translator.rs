@@ -177,7 +177,7 @@ pub enum TranslatorError {
 /// alone and among others. An empty batch gives an empty answer.
 pub trait Translator {
     /// All that one utterance has accumulated. Cloning it forks the utterance; dropping it frees it.
-    type State: Clone + Send + 'static;
+    type State: Clone + std::fmt::Debug + Send + 'static;
 
     /// The shapes that jobs must have.
     fn spec(&self) -> &TranslatorSpec;

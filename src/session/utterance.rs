@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{config::SessionConfig, timeline::Timeline, translator::Allowed};
-use crate::policy::{Action, Progress, RepetitionGuard};
+use crate::policy::{Action, PolicyKind, Progress, RepetitionGuard};
 
 /// One utterance's counters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl Utterance {
             return Action::Write;
         }
         let has_room = self.tokens_left(config) > 0 && self.words_left(config) > 0;
-        self.complete |= self.source_ended && !has_room;
+        self.complete |= self.source_ended && (!has_room || config.policy == PolicyKind::Transcribe);
         let is_held = !self.source_ended && self.held_steps == self.num_steps;
         if self.complete || !has_room || is_held {
             return Action::Read;

@@ -12,7 +12,7 @@ use decalage::engine::{LoadError, Recording, TorchTranslator, session_assets, te
 use decalage::eval::{Clip, Instance};
 use decalage::policy::PolicyKind;
 use decalage::session::event::Event;
-use decalage::session::{SessionAssets, SessionConfig};
+use decalage::session::{SessionAssets, SessionConfig, SessionError};
 use decalage::text::normalize_source;
 use decalage::train::Example;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,19 +35,12 @@ impl Evaluate {
         let (send, receive) = mpsc::channel();
         let work = || -> Result<()> {
             tch::set_num_threads(1);
-            let (translator, assets) = if self.text {
-                (
-                    TorchTranslator::load_text(bundle, Device::Cpu)?,
-                    text_session_assets(bundle).ok_or(LoadError::NoText)?,
-                )
-            } else {
-                (TorchTranslator::load(bundle, Device::Cpu)?, session_assets(&bundle.assets))
-            };
-            let assets = Arc::new(assets);
+            let speech = (!self.text).then(|| Model::hears(bundle)).transpose()?;
+            let text = (self.text || self.cascade).then(|| Model::reads(bundle)).transpose()?;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(example) = examples.get(index) else { return Ok(()) };
-                let clips = self.translate(index, example, &translator, &assets);
+                let clips = self.translate(index, example, speech.as_ref(), text.as_ref());
                 // Whoever fails stops the others.
                 let clips = clips.with_context(|| format!("clip {}", example.id)).inspect_err(|_| {
                     next.store(examples.len(), Ordering::Relaxed);
@@ -74,8 +67,8 @@ impl Evaluate {
         &self,
         index: usize,
         example: &Example,
-        translator: &TorchTranslator,
-        assets: &Arc<SessionAssets>,
+        speech: Option<&Model>,
+        text: Option<&Model>,
     ) -> Result<Vec<Clip>> {
         let input = match (&example.audio, self.text) {
             (_, true) => Input::Text(&example.english),
@@ -89,12 +82,42 @@ impl Evaluate {
             Some(k) => PolicyKind::WaitK { k },
             None => PolicyKind::Offline { beam_size: self.beam },
         };
-        let config = if self.text { SessionConfig::for_text() } else { SessionConfig::default() };
         let clip = |lag| {
-            let config = SessionConfig { policy: policy(lag), ..config.clone() };
-            translate_clip(index, example, &input, Recording::new(translator, assets, config)?)
+            let reads =
+                text.map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }));
+            let recording = match (speech, reads.transpose()?) {
+                (Some(model), None) => {
+                    model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::default() })?
+                }
+                (Some(model), Some(reads)) => Recording::cascade((&model.translator, &model.assets), reads)?,
+                (None, Some(reads)) => reads,
+                (None, None) => bail!("nothing hears or reads"),
+            };
+            translate_clip(index, example, &input, recording)
         };
         self.k.iter().map(clip).collect()
+    }
+}
+
+/// A half of a bundle, loaded.
+struct Model {
+    translator: TorchTranslator,
+    assets: Arc<SessionAssets>,
+}
+
+impl Model {
+    fn hears(bundle: &Bundle) -> Result<Self> {
+        let translator = TorchTranslator::load(bundle, Device::Cpu)?;
+        Ok(Self { translator, assets: Arc::new(session_assets(&bundle.assets)) })
+    }
+
+    fn reads(bundle: &Bundle) -> Result<Self> {
+        let assets = text_session_assets(bundle).ok_or(LoadError::NoText)?;
+        Ok(Self { translator: TorchTranslator::load_text(bundle, Device::Cpu)?, assets: Arc::new(assets) })
+    }
+
+    fn begin(&self, config: SessionConfig) -> Result<Recording<'_, TorchTranslator>, SessionError> {
+        Recording::new(&self.translator, &self.assets, config)
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) struct Evaluate {
     /// Read the source text instead of hearing the clips: times count words, and nothing is a rate
     #[arg(long)]
     text: bool,
+    /// Translate the transcript, not the speech
+    #[arg(long, conflicts_with = "text")]
+    cascade: bool,
     /// Folder of the model
     #[arg(long, value_name = "DIR", default_value = "models/en-de-small")]
     bundle: PathBuf,
@@ -103,6 +106,7 @@ impl Evaluate {
                 "beam": self.beam,
                 "threads": self.threads,
                 "text": self.text,
+                "cascade": self.cascade,
             });
             fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
         }
