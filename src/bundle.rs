@@ -26,6 +26,8 @@ const TARGET: &str = "tokenizer-target.json";
 const CMVN: &str = "cmvn.json";
 /// The weights.
 pub const WEIGHTS: &str = "model.safetensors";
+/// Behind the name of weights that are deflated.
+pub const DEFLATED: &str = ".gz";
 /// What a bundle that can also read has besides: the network's weights,
 pub const TEXT_WEIGHTS: &str = "text.safetensors";
 /// and its source pieces.
@@ -183,11 +185,15 @@ impl Bundle {
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
         let manifest: Manifest = read_versioned(&path)?;
-        for name in [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS] {
-            if !manifest.files.contains_key(name) {
-                return Err(BundleError::Unlisted(name));
-            }
+        let listed = |name: &'static str| manifest.files.contains_key(name).then_some(name);
+        for name in [CONFIG, SOURCE, TARGET, CMVN] {
+            listed(name).ok_or(BundleError::Unlisted(name))?;
         }
+        // Deflated or not.
+        let weights = |name: &str| {
+            let names = [name.to_owned(), name.to_owned() + DEFLATED];
+            names.into_iter().find(|name| manifest.files.contains_key(name)).map(|name| folder.join(name))
+        };
         for (name, expected) in &manifest.files {
             let path = folder.join(name);
             let found = hash(&fs::read(&path).map_err(file(&path))?);
@@ -197,24 +203,28 @@ impl Bundle {
         }
         let mut id = hash(&fs::read(&path).map_err(file(&path))?);
         id.truncate(12);
-        let text = match manifest.files.contains_key(TEXT_WEIGHTS) {
-            true if !manifest.files.contains_key(TEXT_SOURCE) => return Err(BundleError::Unlisted(TEXT_SOURCE)),
-            true => Some(Text {
-                weights: folder.join(TEXT_WEIGHTS),
-                source: Tokenizer::from_file(folder.join(TEXT_SOURCE))?,
-            }),
-            false => None,
+        let text = |weights| {
+            listed(TEXT_SOURCE).ok_or(BundleError::Unlisted(TEXT_SOURCE))?;
+            Ok::<_, BundleError>(Text { weights, source: Tokenizer::from_file(folder.join(TEXT_SOURCE))? })
         };
-        Ok(Self { assets: Assets::open(folder)?, weights: folder.join(WEIGHTS), text, id })
+        let text = weights(TEXT_WEIGHTS).map(text).transpose()?;
+        let weights = weights(WEIGHTS).ok_or(BundleError::Unlisted(WEIGHTS))?;
+        Ok(Self { assets: Assets::open(folder)?, weights, text, id })
     }
 
     /// Writes the manifest of a folder that [`Assets::save`] and the weights have filled.
     pub fn seal(folder: &Path) -> Result<(), BundleError> {
         let mut files = BTreeMap::new();
-        let text = [TEXT_WEIGHTS, TEXT_SOURCE].into_iter().filter(|name| folder.join(name).exists());
-        for name in [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS].into_iter().chain(text) {
-            let path = folder.join(name);
-            files.insert(name.to_owned(), hash(&fs::read(&path).map_err(file(&path))?));
+        let deflated = [WEIGHTS, TEXT_WEIGHTS].map(|name| name.to_owned() + DEFLATED);
+        let names = [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS, TEXT_WEIGHTS, TEXT_SOURCE].map(str::to_owned);
+        for name in names.into_iter().chain(deflated) {
+            let path = folder.join(&name);
+            match fs::read(&path) {
+                Ok(data) => drop(files.insert(name, hash(&data))),
+                // What every bundle must have is asked for when it is opened.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(file(&path)(error)),
+            }
         }
         write_json(&folder.join(MANIFEST), &Manifest { format: FORMAT, files })
     }

@@ -12,14 +12,15 @@
 //! text/      text <-> token ids; ids -> words that cannot change; what is heard in a written text
 //! policy/    counts of source and target -> READ or WRITE: wait-k on words, offline; an alarm for loops
 //! eval/      translations and delays -> BLEU, chrF, WER, AL, LAAL, DAL, AP; SimulEval's instance log
-//! session/   one stream's state machine: samples and translator's answers in, requests and events out
+//! session/   one stream's state machine: samples or text, and translator's answers in, requests and events out
 //! protocol/  wire messages <-> a stream's commands and events: one dialect a file
 //! model/     the network: subsampler, segment-causal encoder, decoder, four attentions, state as a value
 //! plot/      curves -> PNG files
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
 //! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
-//! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread
+//! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread, also
+//!            a cascade of one that hears and one that reads
 //! config/    file < environment < flags -> the server's one validated config
 //! telemetry/  every metric and its buckets; where the log and the spans go
 //! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown; the web page

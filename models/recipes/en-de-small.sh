@@ -56,7 +56,8 @@ for stage in $stages; do
             --max-k 5 --join 0.12 --speed 0.4 --noise 0.1 --room 0.05 --no-specaugment --threads 2 --eval-every 500
         ;;
     export)
-        decalage export --checkpoint "$runs/joint/checkpoint.safetensors" --assets "$runs/assets" --out "$bundle"
+        decalage export --checkpoint "$runs/joint/checkpoint.safetensors" --text "$runs/text/checkpoint.safetensors" \
+            --assets "$runs/assets" --out "$bundle"
         ;;
     *)
         echo "unknown stage $stage, allowed: prepare text ctc joint export" >&2

@@ -30,10 +30,16 @@ def model(folder: Path) -> WhisperModel:
     return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
 
 
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    """A manifest whose source text is what was heard."""
+    lines = ["\t".join(rows[0]), *("\t".join(value.replace("\t", " ") for value in row.values()) for row in rows)]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="folder for SET.txt (transcripts) and baseline.json")
+    parser.add_argument("--out", type=Path, required=True, help="folder for SET.tsv (what was heard as source text) and baseline.json")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     normal, scores = EnglishTextNormalizer(), {}
@@ -46,7 +52,7 @@ def main() -> None:
                 segments, _ = whisper.transcribe(str(manifest.parent / row["audio"]), language="en", beam_size=5)
                 heard.append(" ".join(segment.text.strip() for segment in segments))
             cpu_s, audio_s = time.process_time() - began_s, sum(float(row["seconds"]) for row in rows)
-            (args.out / f"{manifest.stem}.txt").write_text("".join(line + "\n" for line in heard), encoding="utf-8")
+            write(args.out / f"{manifest.stem}.tsv", [row | {"english": line} for row, line in zip(rows, heard, strict=True)])
             said = [normal(row["english"]) for row in rows]
             score = {"clips": len(rows), "rtf": cpu_s / audio_s, "words_per_minute": sum(len(h.split()) for h in heard) * 60 / audio_s}
             if any(said):

@@ -9,9 +9,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::engine::TorchTranslator;
-use decalage::model::{Macs, macs, part_of};
+use decalage::model::{Macs, macs, part_of, read_weights};
 use decalage::session::translator::{EncodeJob, SourceInput, Translator};
-use safetensors::SafeTensors;
 use serde::Serialize;
 use tch::Device;
 
@@ -39,6 +38,8 @@ struct Facts {
     target_vocab: usize,
     parameters: usize,
     parameters_by_part: BTreeMap<String, usize>,
+    /// Of the part that reads, if there is one.
+    text_parameters: Option<usize>,
     file_bytes: BTreeMap<String, u64>,
     macs: Macs,
     segment_ms: u32,
@@ -65,11 +66,12 @@ impl Info {
         let bundle = Bundle::open(&self.bundle)?;
         let config = &bundle.assets.config;
         let model = &config.model;
-        let data = fs::read(&bundle.weights).with_context(|| bundle.weights.display().to_string())?;
         let mut by_part = BTreeMap::new();
-        for (name, tensor) in SafeTensors::deserialize(&data)?.iter() {
-            *by_part.entry(part_of(name)).or_insert(0) += tensor.shape().iter().product::<usize>();
+        for (name, tensor) in read_weights(&bundle.weights)? {
+            *by_part.entry(part_of(&name)).or_insert(0) += tensor.numel();
         }
+        let text = bundle.text.as_ref().map(|text| read_weights(&text.weights)).transpose()?;
+        let text_parameters = text.map(|weights| weights.iter().map(|(_, tensor)| tensor.numel()).sum());
         let mut file_bytes = BTreeMap::new();
         for entry in fs::read_dir(&self.bundle)? {
             let entry = entry?;
@@ -92,6 +94,7 @@ impl Info {
             target_vocab: model.target_vocab,
             parameters: by_part.values().sum(),
             parameters_by_part: by_part,
+            text_parameters,
             file_bytes,
             macs: macs(model, frames_per_second, memory_steps, MEMORY_TOKENS),
             segment_ms: spec.segment_ms(),
@@ -141,6 +144,7 @@ impl Facts {
         lines.push(format!("state             {fresh} fresh, {later} after {MEMORY_SECONDS} s, {last} at the limit"));
         lines.push(format!("parameters        {}", millions(self.parameters)));
         lines.extend(self.parameters_by_part.iter().map(|(part, count)| format!("  {part:<26} {count:>10}")));
+        lines.extend(self.text_parameters.map(|count| format!("to read text      {} more", millions(count))));
         lines.push("files, bytes".to_owned());
         lines.extend(self.file_bytes.iter().map(|(name, bytes)| format!("  {name:<26} {bytes:>10}")));
         lines.join("\n") + "\n"

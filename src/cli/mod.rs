@@ -1,6 +1,7 @@
 //! Subcommands: wiring only. Invariant: a failure is told once, on stderr, and its kind is the exit code.
 
 mod bench;
+mod compress;
 mod evaluate;
 mod export;
 mod health;
@@ -64,6 +65,7 @@ enum Command {
     Prepare(prepare::Prepare),
     Train(Box<train::Train>),
     Export(export::Export),
+    Compress(compress::Compress),
 }
 
 /// Runs the program; see [`EXIT_CODES`].
@@ -90,6 +92,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Prepare(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Export(command) => command.run(),
+        Command::Compress(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,8 @@ mod attention;
 #[cfg(feature = "torch")]
 mod beam;
 #[cfg(feature = "torch")]
+mod compress;
+#[cfg(feature = "torch")]
 mod conv;
 #[cfg(feature = "torch")]
 mod decoder;
@@ -37,10 +39,12 @@ mod weights;
 #[cfg(feature = "torch")]
 pub use beam::{Hypothesis, Task, Vocabulary};
 #[cfg(feature = "torch")]
+pub use compress::{deflate, prune, quantize};
+#[cfg(feature = "torch")]
 pub use encoder::{SpeechEncoder, TextEncoder};
 #[cfg(feature = "torch")]
 pub use state::{State, StateError};
 #[cfg(feature = "torch")]
 pub use translator::{EncoderDecoder, SpeechTranslator, TextTranslator, Utterances};
 #[cfg(feature = "torch")]
-pub use weights::{WeightsError, save_weights};
+pub use weights::{WeightsError, read_weights, save_weights};

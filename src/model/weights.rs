@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, TchError, Tensor, nn};
 use thiserror::Error;
 
+use super::compress::{dequantize, inflate};
 use super::{ModelConfig, SpeechTranslator, TextTranslator};
 
 /// Weights that do not fit.
@@ -50,23 +52,40 @@ impl TextTranslator {
 }
 
 fn filled<M>(path: &Path, device: Device, build: impl FnOnce(&nn::Path<'_>) -> M) -> Result<M, WeightsError> {
-    let failed = |e: TchError| file_error(path, &e);
     let mut store = nn::VarStore::new(device);
     let model = build(&store.root());
-    let mut found: BTreeMap<String, Tensor> = Tensor::read_safetensors(path).map_err(failed)?.into_iter().collect();
+    let mut found: BTreeMap<String, Tensor> = read_weights(path)?.into_iter().collect();
     for (name, mut variable) in store.variables() {
         let tensor = found.remove(&name);
         let shape = tensor.as_ref().map(Tensor::size);
         let Some(tensor) = tensor.filter(|t| t.size() == variable.size()) else {
             return Err(mismatch(path, name, shape, Some(variable.size())));
         };
-        tch::no_grad(|| variable.f_copy_(&tensor.to_kind(Kind::Float))).map_err(failed)?;
+        tch::no_grad(|| variable.f_copy_(&tensor)).map_err(|e| file_error(path, &e))?;
     }
     if let Some((name, tensor)) = found.pop_first() {
         return Err(mismatch(path, name, Some(tensor.size()), None));
     }
     store.freeze();
     Ok(model)
+}
+
+/// Reads parameters by name, in f32 whatever they are stored as: f32, f16, or int8 with scales, deflated or not.
+pub fn read_weights(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let failed = |message: String| WeightsError::File { path: path.to_owned(), message };
+    let data = inflate(path).map_err(|e| failed(e.to_string()))?;
+    let file = SafeTensors::deserialize(&data).map_err(|e| failed(e.to_string()))?;
+    let tensor = |(name, view): (String, TensorView<'_>)| {
+        let kind = match view.dtype() {
+            Dtype::F32 => Kind::Float,
+            Dtype::F16 => Kind::Half,
+            Dtype::I8 => Kind::Int8,
+            other => return Err(failed(format!("{name} is {other:?}, allowed: F32, F16, I8"))),
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+        Ok((name, Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|e| file_error(path, &e))?))
+    };
+    Ok(dequantize(file.tensors().into_iter().map(tensor).collect::<Result<_, _>>()?))
 }
 
 /// Writes parameters by name, as f16 where `half` is set.

@@ -45,3 +45,24 @@ fn source_text_is_evaluated_in_place_of_the_clips() {
     assert_eq!((&report["text"], report["results"].as_array().unwrap().len()), (&Value::Bool(true), 2));
     assert!(report["results"][0]["bleu"].is_number() && report["results"][0]["wer"].is_null(), "{report}");
 }
+
+#[test]
+fn a_compressed_bundle_is_smaller_and_still_translates() {
+    let scratch = Scratch::new("compress");
+    let bundle = scratch.bundle().display().to_string();
+    let size = |folder: &str, name: &str| std::fs::metadata(format!("{folder}/{name}")).unwrap().len();
+    let mut sizes = vec![size(&bundle, "model.safetensors")];
+    for (name, options) in [("int8", &["--int8"][..]), ("pruned", &["--int8", "--prune", "0.4"])] {
+        let out = scratch.path(name);
+        let run = decalage(&[&["compress", &bundle, "--out", &out], options].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        sizes.push(size(&out, "model.safetensors.gz"));
+        let said = |bundle: &str| decalage(&["translate", "--bundle", bundle, &clip("reference.wav")]);
+        assert_eq!(said(&out).code, 0);
+        let run = decalage(&["info", &out]);
+        assert!(run.code == 0 && run.stdout.contains("to read text"), "{run:?}");
+    }
+    assert!(sizes[0] > 3 * sizes[1] / 2 && sizes[1] > sizes[2], "{sizes:?}");
+    let run = decalage(&["compress", &bundle, "--out", &bundle]);
+    assert!(run.code == 1 && run.stderr.contains("another folder"), "{run:?}");
+}

@@ -39,7 +39,7 @@ INSTEAD = {
     "make test": "make --dry-run test > /dev/null",
     "make test-pure": "make --dry-run test-pure > /dev/null",
     # Hours, and the corpus.
-    "apt-get install flite npm": "true",
+    "apt-get install flite espeak-ng npm": "true",
     "scripts/corpus/setup data": "bash -n scripts/corpus/setup",
     "scripts/corpus/generate SHARED data 2": "bash -n scripts/corpus/generate",
     "models/recipes/en-de-small.sh data runs models/en-de-small": "bash -n models/recipes/en-de-small.sh",
