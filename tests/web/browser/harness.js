@@ -121,7 +121,13 @@ export async function launchFirefox() {
     "browser.download.folderList": 2,
     "browser.download.dir": folder,
   };
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, extraPrefsFirefox, defaultViewport: { width: 1280, height: 800 }, env: { ...process.env, PULSE_SERVER: `unix:${socket}` } });
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    extraPrefsFirefox,
+    defaultViewport: { width: 1280, height: 800 },
+    env: { ...process.env, PULSE_SERVER: `unix:${socket}` },
+  });
   ending.push(() => browser.close());
   return browser;
 }
