@@ -100,7 +100,8 @@ $(NODE_TESTS): $(TARGET)/%/.complete: $(addprefix tests/%/,requirements.txt pack
 	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --prefix $(@D)/node
 	touch $@
 
-# The page in a browser: speaks, reads German, is cut off and goes on. Chromium comes as an npm package.
+# The page in browsers: speaks, reads German, is cut off and goes on. Chromium comes as an npm package; Firefox is tested
+# where Debian's firefox-esr and pulseaudio are installed.
 test-web: libtorch $(TARGET)/web/.complete
 	cargo build --locked
 	tests/web/run $(TARGET)/debug/decalage $(TARGET)/web

@@ -1,27 +1,30 @@
 // Events to utterances: source and target words with the speech that they render. Pure.
-// Invariant: a word never changes once it is there. The newest utterances are kept as words, older ones packed.
+// Invariant: a word never changes once it is there; only the newest utterances grow.
 
 /**
  * Times are milliseconds of the page's audio. `text` has the white space that goes before it.
  * @typedef {{text: string, startMs: number, endMs: number}} Word
  * @typedef {{id: number, startMs: number, endMs: number, source: Word[], target: Word[], tail: string, done: boolean}} Utterance
- * @typedef {{text: string, times: Uint32Array}} Packed
  */
 
 /** Utterances that stay on the page. */
 export const MAX_RECENT = 30;
-/** About ten hours of speech, in some 10 MB. */
-const MAX_ARCHIVED_WORDS = 200_000;
+/** Of both sides: about ten hours of speech. */
+const MAX_WORDS = 200_000;
 
 export class Captions {
   constructor() {
     /** In the order in which they were spoken. @type {Utterance[]} */
-    this.recent = [];
-    /** @type {{id: number, startMs: number, endMs: number, source: Packed, target: Packed, words: number}[]} */
-    this.archive = [];
-    this.archivedWords = 0;
-    /** Utterances that were given up because of their number. */
+    this.all = [];
+    /** How many are held. */
+    this.words = 0;
+    /** Utterances that were given up to make room. */
     this.dropped = 0;
+  }
+
+  /** Those that may still grow. */
+  get recent() {
+    return this.all.slice(-MAX_RECENT);
   }
 
   /** @param {number} id @param {number} startMs @returns {Utterance} */
@@ -29,9 +32,13 @@ export class Captions {
     /** @type {Utterance} */
     const utterance = { id, startMs, endMs: startMs, source: [], target: [], tail: "", done: false };
     // What is left of one session may come while the next has begun.
-    const after = this.recent.findLastIndex((other) => other.startMs <= startMs);
-    this.recent.splice(after + 1, 0, utterance);
-    if (this.recent.length > MAX_RECENT) this.pack(/** @type {Utterance} */ (this.recent.shift()));
+    const after = this.all.findLastIndex((other) => other.startMs <= startMs);
+    this.all.splice(after + 1, 0, utterance);
+    // Counts as a word itself: one that is a noise has none.
+    for (this.words++; this.words > MAX_WORDS; this.dropped++) {
+      const { source, target } = /** @type {Utterance} */ (this.all.shift());
+      this.words -= 1 + source.length + target.length;
+    }
     return utterance;
   }
 
@@ -47,6 +54,7 @@ export class Captions {
     utterance[side].push(word);
     utterance.endMs = Math.max(utterance.endMs, word.endMs);
     if (side === "target") utterance.tail = tailAfter(utterance.tail, word.text);
+    this.words++;
     return utterance;
   }
 
@@ -69,28 +77,9 @@ export class Captions {
     for (const utterance of this.recent) Object.assign(utterance, { tail: "", done: true });
   }
 
-  /** @param {Utterance} utterance */
-  pack({ id, startMs, endMs, source, target }) {
-    const words = source.length + target.length;
-    this.archive.push({ id, startMs, endMs, source: packed(source), target: packed(target), words });
-    this.archivedWords += words;
-    while (this.archivedWords > MAX_ARCHIVED_WORDS) {
-      this.archivedWords -= this.archive.shift()?.words ?? 0;
-      this.dropped++;
-    }
-  }
-
   /** Forgets everything. */
   clear() {
-    this.recent.length = this.archive.length = this.archivedWords = this.dropped = 0;
-  }
-
-  /** Everything that was said, oldest first. @returns {Generator<{startMs: number, source: Word[], target: Word[]}>} */
-  *all() {
-    for (const { startMs, source, target } of this.archive) {
-      yield { startMs, source: unpacked(source), target: unpacked(target) };
-    }
-    yield* this.recent;
+    this.all.length = this.words = this.dropped = 0;
   }
 }
 
@@ -102,19 +91,6 @@ function tailAfter(tail, word) {
   const guess = tail.trimStart();
   const said = word.trim();
   return guess.startsWith(said) && /^\s/.test(guess.slice(said.length)) ? guess.slice(said.length).trimStart() : "";
-}
-
-/** @param {Word[]} words @returns {Packed} */
-function packed(words) {
-  const times = Uint32Array.from(words.flatMap(({ startMs, endMs }) => [startMs, endMs]));
-  return { text: words.map(({ text }) => text.replaceAll("\n", " ")).join("\n"), times };
-}
-
-/** @param {Packed} packed @returns {Word[]} */
-function unpacked({ text, times }) {
-  if (times.length === 0) return [];
-  const time = (/** @type {number} */ i) => times[i] ?? 0;
-  return text.split("\n").map((text, i) => ({ text, startMs: time(2 * i), endMs: time(2 * i + 1) }));
 }
 
 /** Words as one text. @param {Word[]} words */

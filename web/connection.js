@@ -162,14 +162,12 @@ export class Connection {
       const { link } = stretch;
       if (!link) {
         if (now >= stretch.retryAt) this.connect(stretch);
-      } else if (link.isBroken) {
-        link.abandon("the server is too slow");
-      } else {
-        if (!link.isWaiting) stretch.heardAt = now;
-        if (now - stretch.heardAt > SILENCE_MS) link.abandon("no answer");
-        else link.pump();
-        if (now >= stretch.leaveAt) void this.leave(stretch);
+        continue;
       }
+      if (!link.isWaiting) stretch.heardAt = now;
+      if (link.isBroken || now - stretch.heardAt > SILENCE_MS) link.giveUp();
+      else link.pump();
+      if (now >= stretch.leaveAt) void this.leave(stretch);
     }
     this.release();
     if (this.stretches.length === 0) this.stop();
@@ -189,7 +187,7 @@ export class Connection {
     }
     const link = new Link(socket, this.ring, stretch.from, (event) => {
       stretch.heardAt = this.world.now();
-      if (event.type === "ended") this.ended(stretch, link, event.ending);
+      if (event.type === "ended") this.ended(stretch, link, event);
       else this.said(stretch, event);
     });
     stretch.link = link;
@@ -283,7 +281,7 @@ export class Connection {
   ended(stretch, link, ending) {
     if (stretch.link !== link) return;
     this.stretches.splice(this.stretches.indexOf(stretch), 1);
-    if (!ending.retry && ending.kind !== "finished") return this.stop({ kind: "failed", message: ending.message });
+    if (ending.kind === "failed") return this.stop({ kind: "failed", message: ending.message });
     const isDone = ending.kind === "finished" || link.acknowledged >= stretch.to;
     if (isDone) {
       // Its place is free in a moment.

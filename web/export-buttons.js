@@ -16,14 +16,14 @@ export function initExports(captions) {
   const buttons = [copy];
   copy.addEventListener("click", async () => {
     // Refused, or missing where the page is not secure.
-    const copied = await navigator.clipboard?.writeText(txt(captions.all(), chosen())).then(() => true, () => false);
+    const copied = await navigator.clipboard?.writeText(txt(captions.all, chosen())).then(() => true, () => false);
     copy.textContent = copied ? "Copied" : "Blocked";
     setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
   });
   for (const [name, write] of Object.entries(FORMATS)) {
     const button = byId(name, HTMLButtonElement);
     button.setAttribute("aria-label", `Save as ${name}`);
-    button.addEventListener("click", () => save(`translation.${name}`, write(captions.all(), chosen())));
+    button.addEventListener("click", () => save(`translation.${name}`, write(captions.all, chosen())));
     buttons.push(button);
   }
   return () => {

@@ -5,7 +5,7 @@ import { textOf } from "./captions.js";
 
 /** @import { Word } from "./captions.js" */
 /** @typedef {{startMs: number, endMs: number, text: string}} Cue */
-/** @typedef {Iterable<{source: Word[], target: Word[]}>} Utterances */
+/** @typedef {{source: Word[], target: Word[]}[]} Utterances */
 /** @typedef {"source" | "target"} Side */
 
 /** Two lines of about 42 characters, as broadcasters have them. */
@@ -17,8 +17,7 @@ const MIN_CUE_MS = 1000;
 
 /** One line an utterance. @param {Utterances} utterances @param {Side} side */
 export function txt(utterances, side) {
-  const lines = Array.from(utterances, (utterance) => textOf(utterance[side])).filter((line) => line !== "");
-  return lines.map((line) => `${line}\n`).join("");
+  return utterances.map((utterance) => textOf(utterance[side])).filter(Boolean).map((line) => `${line}\n`).join("");
 }
 
 /** @param {Utterances} utterances @param {Side} side */

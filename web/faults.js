@@ -12,7 +12,7 @@ export const WORDS = {
   noMicrophone: ["No microphone was found.", "Connect one, or translate a file."],
   denied: ["The microphone is blocked.", "Allow it in the address bar of your browser, then start again."],
   busy: ["The microphone cannot be used.", "Another program may be using it. Close that one, or choose another microphone."],
-  interrupted: ["The sound is interrupted.", "A call or another program may have it. If it does not come back, start again."],
+  interrupted: ["The sound is interrupted.", "A call or another program may have it; Firefox also needs a loudspeaker. If it does not come back, start again."],
   sourceEnded: ["The sound has ended.", "The microphone was unplugged, or sharing was stopped."],
   noTabAudio: ["The shared tab has no sound.", "Share once more and tick “Also share tab audio”."],
   shareCancelled: ["Nothing was shared.", "Choose a tab to translate what it plays."],

@@ -33,8 +33,7 @@ export class Link {
    * @param {Socket} socket not open yet
    * @param {Ring} ring
    * @param {number} from position of the first sample to send
-   * @param {(event: ServerEvent | {type: "ended", ending: Ending}) => void} heed is given positions in the page's audio;
-   *   nothing follows `ended`
+   * @param {(event: ServerEvent | Ending) => void} heed is given positions in the page's audio; nothing follows an ending
    */
   constructor(socket, ring, from, heed) {
     this.socket = socket;
@@ -51,11 +50,11 @@ export class Link {
     this.marked = from;
     this.opened = false;
     this.speaking = false;
-    /** `session.close` has been sent; `closed` has come; nothing more will be said. */
-    this.finishing = this.closed = this.ended = false;
+    /** `session.close` has been sent; `closed` has come. */
+    this.finishing = this.closed = false;
     this.error = "";
     socket.onmessage = ({ data }) => typeof data === "string" && this.receive(decode(data));
-    socket.onclose = (frame) => this.end(ending(frame, { closed: this.closed, message: this.error }));
+    socket.onclose = (frame) => heed(ending(frame, { closed: this.closed, message: this.error }));
   }
 
   /** Whether an answer is due. */
@@ -101,19 +100,16 @@ export class Link {
     this.pump();
   }
 
-  /** Nothing more is wanted of it. @param {string} [why] if the rest is wanted of another one */
-  abandon(why) {
+  /** Nothing more is wanted of it. */
+  abandon() {
     this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
-    if (why) this.end({ kind: "lost", retry: true, message: why });
-    this.ended = true;
   }
 
-  /** @param {Ending} ending */
-  end(ending) {
-    if (this.ended) return;
-    this.ended = true;
-    this.heed({ type: "ended", ending });
+  /** The rest is wanted of another one. */
+  giveUp() {
+    this.abandon();
+    this.heed({ type: "ended", kind: "lost", message: "" });
   }
 
   /** @param {ServerEvent} event */

@@ -22,8 +22,8 @@ export const SAMPLES_PER_MS = RATE_HZ / 1000;
  */
 
 /**
- * Why a connection ended: `retry` says whether another one may fare better.
- * @typedef {{kind: "finished" | "draining" | "expired" | "lost" | "failed", retry: boolean, message: string}} Ending
+ * How a connection ended. After `lost` another one may fare better.
+ * @typedef {{type: "ended", kind: "finished" | "lost" | "failed", message: string}} Ending
  */
 
 /**
@@ -106,15 +106,11 @@ const FATAL = ["invalid_message", "unsupported_data", "undecodable_audio", "mess
 
 /**
  * What the close frame means.
- * @param {{code: number, reason: string}} frame
+ * @param {{reason: string}} frame
  * @param {{closed: boolean, message: string}} said whether `closed` came, and the text of the last error
  * @returns {Ending}
  */
-export function ending({ code, reason }, { closed, message }) {
-  if (closed) return { kind: "finished", retry: false, message: "" };
-  if (reason === "draining") return { kind: "draining", retry: true, message };
-  if (reason === "session_expired") return { kind: "expired", retry: true, message };
-  if (FATAL.includes(reason)) return { kind: "failed", retry: false, message: message || reason };
-  // 1005, 1006: the connection ended without a word.
-  return { kind: "lost", retry: true, message: message || reason || (code > 1006 ? `code ${code}` : "") };
+export function ending({ reason }, { closed, message }) {
+  if (closed) return { type: "ended", kind: "finished", message: "" };
+  return { type: "ended", kind: FATAL.includes(reason) ? "failed" : "lost", message: message || reason };
 }

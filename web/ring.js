@@ -16,17 +16,10 @@ export class Ring {
   /** @param {Int16Array} samples any number */
   push(samples) {
     const max = this.samples.length;
-    const overflow = this.end + samples.length - this.start - max;
-    if (overflow > 0) {
-      this.start += overflow;
-      this.lostSamples += overflow;
-    }
-    const kept = samples.length > max ? samples.subarray(samples.length - max) : samples;
-    const at = (this.end + samples.length - kept.length) % max;
-    const head = kept.subarray(0, max - at);
-    this.samples.set(head, at);
-    this.samples.set(kept.subarray(head.length), 0);
-    this.end += samples.length;
+    for (const sample of samples) this.samples[this.end++ % max] = sample;
+    const overflow = Math.max(0, this.end - this.start - max);
+    this.start += overflow;
+    this.lostSamples += overflow;
   }
 
   /**
@@ -36,14 +29,8 @@ export class Ring {
    */
   read(from, count) {
     if (from < this.start) throw new RangeError(`position ${from} is gone, the oldest held is ${this.start}`);
-    const max = this.samples.length;
     const length = Math.max(0, Math.min(count, this.end - from));
-    const at = from % max;
-    const copy = new Int16Array(length);
-    const head = this.samples.subarray(at, Math.min(max, at + length));
-    copy.set(head);
-    copy.set(this.samples.subarray(0, length - head.length), head.length);
-    return copy;
+    return Int16Array.from({ length }, (_, i) => this.samples[(from + i) % this.samples.length] ?? 0);
   }
 
   /** Forgets what comes before `position`. @param {number} position */

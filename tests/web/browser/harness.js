@@ -3,11 +3,11 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const { WEB_PROGRAM, WEB_PACKAGES } = process.env;
@@ -16,11 +16,15 @@ const load = async (name) => {
   const module = await import(pathToFileURL(require.resolve(name)));
   return module.default;
 };
-const root = fileURLToPath(new URL("../../../", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 export const SAMPLE = "models/en-de-small/sample.opus";
 export const PATIENCE_MS = 90_000;
+const installed = (name) => process.env.PATH.split(delimiter).map((folder) => join(folder, name)).find(existsSync);
+/** Where Firefox is, and a sound server for it, if they are. */
+export const FIREFOX = process.env.FIREFOX ?? installed("firefox-esr");
+export const PULSEAUDIO = installed("pulseaudio");
 export const folder = mkdtempSync(join(tmpdir(), "decalage-web-"));
 const ending = [() => rmSync(folder, { recursive: true, force: true })];
 export const finish = async () => {
@@ -30,7 +34,7 @@ export const finish = async () => {
 /** Starts `decalage serve` on a port of its own; gives its address. */
 export async function serve(env = {}, port = 0) {
   const options = { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] };
-  const bundle = join(root, "models/en-de-small");
+  const bundle = join(ROOT, "models/en-de-small");
   const child = spawn(WEB_PROGRAM, ["serve", "--listen", `127.0.0.1:${port}`, "--bundle", bundle], options);
   const stop = (signal = "SIGTERM") => {
     const isOver = child.exitCode !== null || child.signalCode !== null;
@@ -97,6 +101,37 @@ export async function launch(wav) {
   return browser;
 }
 
+/** Firefox as it is installed; its microphone hums, and what it saves goes to `folder`. */
+export async function launchFirefox() {
+  // Without a loudspeaker it runs no audio graph at all.
+  const socket = join(folder, "speaker");
+  const modules = ["module-null-sink", `module-native-protocol-unix auth-anonymous=1 socket=${socket}`].map((name) => `--load=${name}`);
+  const options = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", ...modules];
+  const speaker = spawn(PULSEAUDIO, options, { env: { ...process.env, HOME: folder, XDG_RUNTIME_DIR: folder }, stdio: "ignore" });
+  ending.push(() => speaker.kill());
+  while (!existsSync(socket)) {
+    assert.equal(speaker.exitCode, null, "pulseaudio does not start");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  // Playwright drives a Firefox of its own, or a newer one than Debian's.
+  const puppeteer = await load("puppeteer-core");
+  const extraPrefsFirefox = {
+    "media.navigator.streams.fake": true,
+    "media.navigator.permission.disabled": true,
+    "browser.download.folderList": 2,
+    "browser.download.dir": folder,
+  };
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    extraPrefsFirefox,
+    defaultViewport: { width: 1280, height: 800 },
+    env: { ...process.env, PULSE_SERVER: `unix:${socket}` },
+  });
+  ending.push(() => browser.close());
+  return browser;
+}
+
 /** All of it; `open` gives a page that must not complain, but of `complaints`. */
 export async function stage() {
   const server = await serve();
@@ -140,7 +175,7 @@ export async function axe(page) {
 
 /** Decodes recordings, one after the other with `pauseS` of silence between, to a wav file. */
 export async function toWav(page, paths, pauseS) {
-  const recordings = paths.map((path) => readFileSync(join(root, path)).toString("base64"));
+  const recordings = paths.map((path) => readFileSync(join(ROOT, path)).toString("base64"));
   const base64 = await page.evaluate(decode, { recordings, pauseS });
   const pcm = Buffer.from(base64, "base64");
   const header = Buffer.alloc(44);

@@ -22,28 +22,33 @@ test("words are added behind others, and a guess gives way to what it guessed", 
   assert.equal(textOf(closed?.target ?? []), "Guten Tag,");
 });
 
-test("hours of speech are kept whole, though few utterances as words", () => {
+test("hours of speech are kept whole, though few utterances still grow", () => {
   const captions = new Captions();
   const count = 3000;
   for (let id = 0; id < count; id++) {
     captions.open(id, 1000 * id);
     captions.add(id, "source", word(`w${id}`, 1000 * id));
-    captions.add(id, "target", word(` W\n${id}`, 1000 * id, 1000 * id + 7));
+    captions.add(id, "target", word(` W${id}`, 1000 * id, 1000 * id + 7));
   }
   assert.equal(captions.recent.length, MAX_RECENT);
-  const all = [...captions.all()];
-  assert.equal(all.length, count);
-  assert.deepEqual(all[5], { startMs: 5000, source: [word("w5", 5000)], target: [word(" W 5", 5000, 5007)] });
+  assert.equal(captions.all.length, count);
+  const { source, target } = captions.all[5] ?? {};
+  assert.deepEqual({ source, target }, { source: [word("w5", 5000)], target: [word(" W5", 5000, 5007)] });
+  assert.equal(captions.add(5, "target", word(" late", 9000)), undefined);
   assert.equal(captions.dropped, 0);
 });
 
-test("the archive is bounded, and says what it gave up", () => {
+test("what is held is bounded, also where nothing is said, and what was given up is counted", () => {
   const captions = new Captions();
   for (let id = 0; id < 2100; id++) {
     captions.open(id, id);
-    for (let i = 0; i < 100; i++) captions.add(id, "target", word(" x", i));
+    for (let i = 0; i < 99; i++) captions.add(id, "target", word(" x", i));
   }
-  assert.equal(captions.dropped, 2100 - MAX_RECENT - 2000);
+  assert.equal(captions.dropped, 2100 - 2000);
+  for (let id = 2100; id < 2100 + 200_000; id++) captions.open(id, id);
+  assert.equal(captions.all.length, 200_000);
+  captions.clear();
+  assert.deepEqual([captions.all.length, captions.words, captions.dropped], [0, 0, 0]);
 });
 
 test("the rest of one session goes before the next session's beginning", () => {
