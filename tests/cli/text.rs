@@ -44,6 +44,12 @@ fn source_text_is_evaluated_in_place_of_the_clips() {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     assert_eq!((&report["text"], report["results"].as_array().unwrap().len()), (&Value::Bool(true), 2));
     assert!(report["results"][0]["bleu"].is_number() && report["results"][0]["wer"].is_null(), "{report}");
+    let pairs = scratch.file("pairs.tsv", b"good morning\tGuten Morgen\n");
+    let again = decalage(&["evaluate", "--k", "1,inf", "--bundle", &bundle, "--pairs", &pairs]);
+    let scores = |run: &str| {
+        run.lines().map(|line| line.split_whitespace().take(9).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&again.stdout), scores(&run.stdout));
 }
 
 #[test]

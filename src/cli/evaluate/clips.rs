@@ -35,8 +35,8 @@ impl Evaluate {
         let (send, receive) = mpsc::channel();
         let work = || -> Result<()> {
             tch::set_num_threads(1);
-            let speech = (!self.text).then(|| Model::hears(bundle)).transpose()?;
-            let text = (self.text || self.cascade).then(|| Model::reads(bundle)).transpose()?;
+            let speech = (!self.reads()).then(|| Model::hears(bundle)).transpose()?;
+            let text = (self.reads() || self.cascade).then(|| Model::reads(bundle)).transpose()?;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(example) = examples.get(index) else { return Ok(()) };
@@ -70,7 +70,7 @@ impl Evaluate {
         speech: Option<&Model>,
         text: Option<&Model>,
     ) -> Result<Vec<Clip>> {
-        let input = match (&example.audio, self.text) {
+        let input = match (&example.audio, self.reads()) {
             (_, true) => Input::Text(&example.english),
             (Some(path), false) => {
                 let samples = open_audio(path).and_then(|reader| reader.read_all());

@@ -6,14 +6,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use decalage::bundle::Bundle;
 use decalage::eval::{Clip, Instance, Scores, table, write_instances};
 use decalage::plot::{Axes, Curve, draw};
 use decalage::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K};
-use decalage::train::{Example, read_manifest};
+use decalage::train::{Example, read_manifest, read_pairs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
@@ -22,8 +22,11 @@ use serde_json::json;
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     /// Clips with source text and translations
-    #[arg(long, value_name = "TSV")]
-    manifest: PathBuf,
+    #[arg(long, value_name = "TSV", required_unless_present = "pairs")]
+    manifest: Option<PathBuf>,
+    /// Sentence pairs, without header, read as with --text
+    #[arg(long, value_name = "TSV", conflicts_with_all = ["manifest", "cascade"])]
+    pairs: Option<PathBuf>,
     /// Read the source text instead of hearing the clips: times count words, and nothing is a rate
     #[arg(long)]
     text: bool,
@@ -79,9 +82,13 @@ impl Lag {
 impl Evaluate {
     pub(crate) fn run(self) -> Result<()> {
         let bundle = Bundle::open(&self.bundle)?;
-        let mut examples = read_manifest(&self.manifest)?;
+        let (mut examples, from) = match (&self.manifest, &self.pairs) {
+            (_, Some(pairs)) => (read_pairs(pairs)?, pairs),
+            (Some(manifest), None) => (read_manifest(manifest)?, manifest),
+            (None, None) => bail!("no --manifest and no --pairs"),
+        };
         examples.truncate(self.limit.unwrap_or(usize::MAX));
-        ensure!(!examples.is_empty(), "{}: no clips", self.manifest.display());
+        ensure!(!examples.is_empty(), "{}: no clips", from.display());
         let clips = self.translate_all(&bundle, &examples)?;
         let mut results = Vec::new();
         for (index, &lag) in self.k.iter().enumerate() {
@@ -102,15 +109,20 @@ impl Evaluate {
             let report = json!({
                 "results": results,
                 "bundle": bundle.id,
-                "manifest": self.manifest.display().to_string(),
+                "manifest": from.display().to_string(),
                 "beam": self.beam,
                 "threads": self.threads,
-                "text": self.text,
+                "text": self.reads(),
                 "cascade": self.cascade,
             });
             fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
         }
         Ok(())
+    }
+
+    /// Whether text is read instead of speech heard.
+    fn reads(&self) -> bool {
+        self.text || self.pairs.is_some()
     }
 
     /// Clips that nobody has picked.
