@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use crate::bundle::{Assets, Bundle};
-use crate::model::{ModelConfig, SpeechTranslator, State, Task, Vocabulary, WeightsError};
+use crate::model::{SpeechTranslator, State, Task, Vocabulary, WeightsError};
 use crate::session::SessionAssets;
 use crate::session::translator::{
     Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError, TranslatorSpec,
@@ -36,7 +36,7 @@ pub fn spec(assets: &Assets) -> TranslatorSpec {
     TranslatorSpec {
         num_mel_bins: model.num_mel_bins,
         frame_shift_ms: assets.config.features.frame_shift_ms,
-        frames_per_step: ModelConfig::FRAMES_PER_STEP,
+        frames_per_step: model.frames_per_step,
         steps_per_segment: model.steps_per_segment,
         max_utterance_segments: model.max_utterance_segments,
         // The end of the sentence has a position, too.

@@ -75,6 +75,7 @@ pub(crate) struct SpeechEncoder {
     subsample: Subsample,
     stack: Stack,
     ctc: Linear,
+    frames_per_step: i64,
     steps_per_segment: i64,
     width: usize,
 }
@@ -94,18 +95,18 @@ impl SpeechEncoder {
             subsample: Subsample::new(&(path / "subsample"), config, product),
             stack: Stack::new(path, config.encoder_layers, config, product),
             ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, product),
+            frames_per_step: config.frames_per_step as i64,
             steps_per_segment: config.steps_per_segment as i64,
             width: config.d_model,
         }
     }
 
     /// Whole utterances: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]` (at least 1) and zeros
-    /// behind. Returns steps `(B, ceil(T/4), D)` and their numbers `(B,)`.
+    /// behind. Returns steps `(B, ceil(T / frames_per_step), D)` and their numbers `(B,)`.
     pub(crate) fn forward(&self, frames: &Tensor, num_frames: &Tensor, train: bool) -> (Tensor, Tensor) {
         let batch = frames.size()[0];
         let (x, _) = self.subsample.forward(frames, &self.subsample.init(batch, frames.device()));
-        let num_steps = (num_frames + (ModelConfig::FRAMES_PER_STEP as i64 - 1))
-            .divide_scalar_mode(ModelConfig::FRAMES_PER_STEP as i64, "floor");
+        let num_steps = (num_frames + (self.frames_per_step - 1)).divide_scalar_mode(self.frames_per_step, "floor");
         let steps = x.size()[1];
         let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
         let segment_end = (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;

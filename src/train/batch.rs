@@ -72,7 +72,7 @@ impl Batch {
                 let steps = if item.frames.is_empty() {
                     item.labels.len()
                 } else {
-                    (frames as usize).div_ceil(ModelConfig::FRAMES_PER_STEP)
+                    (frames as usize).div_ceil(config.frames_per_step)
                 };
                 let words = item.words.iter().map(|&w| Some(w)).chain([None]);
                 words.map(move |word| visible_steps(word, self.k, config.steps_per_segment, steps) as i64)

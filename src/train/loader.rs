@@ -16,7 +16,6 @@ use super::batch::{Batch, Item};
 use super::manifest::Example;
 use super::options::{Task, TrainOptions};
 use crate::bundle::Assets;
-use crate::model::ModelConfig;
 use crate::text::{Tokenizer, normalize_source};
 
 /// Examples sorted together by length before they are cut into batches.
@@ -172,7 +171,7 @@ impl Source {
         let steps = model.max_utterance_steps() as f64;
         match self.options.task {
             Task::Text => steps,
-            Task::Ctc | Task::Joint => steps * ModelConfig::FRAMES_PER_STEP as f64 / 100.0 * 0.85,
+            Task::Ctc | Task::Joint => steps * model.frames_per_step as f64 / 100.0 * 0.85,
         }
     }
 
