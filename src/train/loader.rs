@@ -14,7 +14,7 @@ use super::TrainError;
 use super::audio::Clips;
 use super::batch::{Batch, Item};
 use super::manifest::Example;
-use super::options::{Task, TrainOptions};
+use super::options::{Augmentation, Task, TrainOptions};
 use crate::bundle::Assets;
 use crate::text::{Tokenizer, normalize_source};
 
@@ -137,7 +137,8 @@ impl Source {
         let mut groups = Vec::new();
         let mut rest = order;
         while !rest.is_empty() {
-            let wanted = if rng.random_bool(self.options.augmentation.join) { rng.random_range(2..=4) } else { 1 };
+            let Augmentation { join, max_joined, .. } = self.options.augmentation;
+            let wanted = if rng.random_bool(join) { rng.random_range(2..=max_joined.max(2)) } else { 1 };
             let mut group: Group = Vec::new();
             while let Some((first, others)) = rest.split_first() {
                 let mut longer = group.clone();
@@ -194,7 +195,7 @@ impl Source {
         });
         let items = items.collect::<Result<Vec<Item>, TrainError>>()?;
         let offline = self.options.task != Task::Joint || rng.random_bool(self.options.offline_share);
-        let k = (!offline).then(|| rng.random_range(1..=self.options.max_k));
+        let k = (!offline).then(|| rng.random_range(self.options.min_k.min(self.options.max_k)..=self.options.max_k));
         Ok(Batch { items, k, seed: rng.random() })
     }
 
