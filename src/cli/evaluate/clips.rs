@@ -79,7 +79,8 @@ impl Evaluate {
             None => PolicyKind::Offline { beam_size: self.beam },
         };
         let clip = |lag| {
-            let config = SessionConfig { policy: policy(lag), ..SessionConfig::default() };
+            let vad_threshold = self.vad_threshold;
+            let config = SessionConfig { policy: policy(lag), vad_threshold, ..SessionConfig::default() };
             translate_clip(index, example, &samples, Recording::new(translator, assets, config)?, path)
         };
         self.k.iter().map(clip).collect()
