@@ -36,10 +36,10 @@ PIECES = {"source_vocab": 500}
 # Name -> what differs: keys of the config, of JOINT, and `source_vocab`. The order is the one in which they are run.
 RUNS: dict[str, dict] = {
     "default": {},
-    "cross relu": {"decoder_cross": "relu"},
-    "cross leap": {"decoder_cross": "leap"},
     # Offline it would see the end of the source alone: it is trained for wait-k only.
     "cross window": {"decoder_cross": "window", **STREAMING},
+    "cross relu": {"decoder_cross": "relu"},
+    "cross leap": {"decoder_cross": "leap"},
     "cross cosformer": {"decoder_cross": "cosformer"},
     "no LSRA": NO_LSRA,
     "x8, source pieces": {"frames_per_step": 8, "steps_per_segment": 4, **PIECES},
