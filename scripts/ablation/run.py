@@ -13,13 +13,15 @@ import subprocess
 from pathlib import Path
 
 SHAPE = {"d_model": 128, "ffn_dim": 512, "head_dim": 32, "encoder_layers": 4, "decoder_layers": 2}
-UPDATES = {"text": 1200, "ctc": 3000, "joint": 2000}
+UPDATES = {"text": 800, "ctc": 3000, "joint": 2000}
 LAGS = "1,3,5,7,inf"
-JOINED = ["--join", "0.5", "--max-joined", "12"]
+SHORT, LONG = ["--join", "0.15", "--max-joined", "4"], ["--join", "0.5", "--max-joined", "12"]
+# A decoder learns where to look on short inputs, and only then on long ones: up to `SHORT_UPDATES` they are short.
+SHORT_UPDATES = 1000
 OPTIONS = {
-    "text": ["--batch", "3000", "--rate", "2e-3", *JOINED],
-    "ctc": ["--batch", "40", "--rate", "2e-3", "--speed", "0", "--no-specaugment", *JOINED],
-    "joint": ["--batch", "40", "--rate", "1.5e-3", "--speed", "0", "--no-specaugment", *JOINED],
+    "text": ["--batch", "3000", "--rate", "2e-3"],
+    "ctc": ["--batch", "40", "--rate", "2e-3", "--speed", "0", "--no-specaugment"],
+    "joint": ["--batch", "40", "--rate", "1.5e-3", "--speed", "0", "--no-specaugment"],
 }
 # What `joint` is told of the masks and of the losses unless a run says otherwise.
 JOINT = {"offline-share": 0.3, "min-k": 1, "max-k": 7, "ctc-weight": 0.5}
@@ -101,14 +103,20 @@ class Queue:
             config["model"].update(SHAPE | shape)
             (partial / "config.json").write_text(json.dumps(config, indent=2))
             partial.rename(assets)
-        if not (folder / "done").exists():
-            corpus = "pairs" if task == "text" else "train"
-            held_out = [] if task == "text" else ["--dev", self.data / "single.tsv"]
-            updates = UPDATES[task]
-            self.call("train", "--task", task, "--assets", assets, "--data", self.data / f"{corpus}.tsv", *held_out,
-                      "--out", folder, "--updates", updates, "--decay", updates // 4, "--warmup", 100, "--threads", 1,
-                      "--seed", 1, "--save-minutes", 2, "--eval-every", 400, *OPTIONS[task], *options, log=folder / "log")
-            (folder / "done").touch()
+        corpus = "pairs" if task == "text" else "train"
+        held_out = [] if task == "text" else ["--dev", self.data / "single.tsv"]
+        common = ["train", "--task", task, "--assets", assets, "--data", self.data / f"{corpus}.tsv", *held_out, "--out", folder,
+                  "--warmup", 100, "--threads", 1, "--seed", 1, "--save-minutes", 2, "--eval-every", 500, *OPTIONS[task], *options]
+
+        def once(marker: str, *arguments: object) -> None:
+            if not (folder / marker).exists():
+                self.call(*common, *arguments, log=folder / "log")
+                (folder / marker).touch()
+
+        updates = UPDATES[task]
+        if task == "joint":
+            once("short", "--updates", SHORT_UPDATES, *SHORT)
+        once("done", "--updates", updates, "--decay", updates // 4, *(SHORT if task == "text" else LONG))
         return folder
 
     def run(self, changes: dict) -> None:
