@@ -78,6 +78,7 @@ train-tiny: libtorch
 test-corpus: $(TARGET)/corpus-python/.complete
 	PYTHONPATH=$(<D) python3 -m unittest discover --start-directory scripts/corpus
 	python3 -m unittest discover --start-directory scripts/probes
+	PYTHONPATH=$(<D) python3 -m unittest discover --start-directory scripts/ablation
 
 $(TARGET)/corpus-python/.complete: scripts/corpus/requirements.txt
 	rm -rf $(@D)

@@ -23,7 +23,7 @@ fn steps(c: &mut Criterion) {
         let store = nn::VarStore::new(Device::Cpu);
         let model = SpeechTranslator::new(&store.root(), &config, Kind::Float);
         for batch in [1, 8, 32] {
-            let num_frames = config.steps_per_segment * ModelConfig::FRAMES_PER_STEP;
+            let num_frames = config.steps_per_segment * config.frames_per_step;
             let shape = [batch, num_frames, config.num_mel_bins].map(|n| n as i64);
             let frames = Tensor::randn(shape, (Kind::Float, Device::Cpu));
             let full = vec![num_frames; batch];

@@ -161,7 +161,7 @@ fn planted_violations_are_named_with_file_and_line() {
     assert_eq!(reserved(&engine("src/engine/torch.rs")), Vec::<String>::new());
     assert_eq!(
         imports(&engine("src/engine/worker.rs")),
-        ["src/engine/worker.rs:2: `engine` uses `model`, allowed: bundle, session, telemetry, text"]
+        ["src/engine/worker.rs:2: `engine` uses `model`, allowed: bundle, policy, session, telemetry, text"]
     );
     assert_eq!(reserved(&engine("src/engine/worker.rs")).len(), 1);
     assert_eq!(imports(&planted("src/attic.rs", "")), ["src/attic.rs: no entry in the import rule"]);

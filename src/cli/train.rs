@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, value_parser};
 use decalage::bundle::Assets;
 use decalage::policy::MAX_K;
@@ -62,12 +63,18 @@ pub(crate) struct Train {
     /// Share of `joint` batches that see the whole source
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     offline_share: f64,
+    /// Smallest lag of the wait-k masks; one lag for all is wait-k without multipath
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=MAX_K as u64))]
+    min_k: u64,
     /// Largest lag of the wait-k masks
     #[arg(long, default_value_t = 7, value_parser = value_parser!(u64).range(1..=MAX_K as u64))]
     max_k: u64,
     /// Probability of joining clips
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     join: f64,
+    /// Clips that are joined at most
+    #[arg(long, default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
+    max_joined: usize,
     /// Probability of a changed speed
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     speed: f64,
@@ -128,6 +135,7 @@ enum Stage {
 impl Train {
     pub(crate) fn run(self) -> Result<()> {
         ensure!(!self.cuda || tch::Cuda::is_available(), "no CUDA device in sight of this libtorch");
+        ensure!(self.min_k <= self.max_k, "--min-k is {}, allowed: 1 to --max-k ({})", self.min_k, self.max_k);
         let assets = Assets::open(&self.assets)?;
         let folder = |dir: &Option<PathBuf>| dir.as_deref().map_or(Ok(Vec::new()), files_in);
         let options = TrainOptions {
@@ -141,6 +149,7 @@ impl Train {
                 noise: self.noise,
                 room: self.room,
                 join: self.join,
+                max_joined: self.max_joined,
                 specaugment: (!self.no_specaugment).then(SpecAugment::default),
                 noise_files: folder(&self.noise_dir)?,
                 room_files: folder(&self.room_dir)?,
@@ -157,6 +166,7 @@ impl Train {
             ctc_weight: self.ctc_weight,
             label_smoothing: self.label_smoothing,
             offline_share: self.offline_share,
+            min_k: self.min_k,
             max_k: self.max_k,
             threads: self.threads.unwrap_or(if self.cuda { 1 } else { 2 }),
             loaders: self.loaders,

@@ -18,16 +18,19 @@ pub enum AttentionKind {
     Cosformer,
     /// As cosformer, the positions replaced by proportions learnt from the token (LeaPformer, arXiv 2405.13046).
     Leap,
+    /// Softmax over the last [`ModelConfig::window_steps`] of the keys that a query may see: as sharp, and its state stops
+    /// growing. Under wait-k the window follows the words; offline a query sees the end of the source alone.
+    Window,
 }
 
 impl AttentionKind {
     /// Every kind, for tests and benches that run over all of them.
-    pub const ALL: [Self; 4] = [Self::Softmax, Self::Relu, Self::Cosformer, Self::Leap];
+    pub const ALL: [Self; 5] = [Self::Softmax, Self::Relu, Self::Cosformer, Self::Leap, Self::Window];
 
-    /// Width of the feature map φ for heads of width `head_dim`; `None` where there is no feature map.
+    /// Width of the feature map φ for heads of width `head_dim`; `None` for the softmax kinds, which have none.
     pub fn feature_dim(self, head_dim: usize) -> Option<usize> {
         match self {
-            Self::Softmax => None,
+            Self::Softmax | Self::Window => None,
             Self::Relu => Some(head_dim),
             Self::Cosformer | Self::Leap => Some(2 * head_dim),
         }
@@ -42,6 +45,8 @@ pub enum ConvKind {
     Dynamic,
     /// Static.
     Lightweight,
+    /// No convolution: attention has all channels, and there is no LSRA.
+    None,
 }
 
 /// The network's shape.
@@ -54,12 +59,15 @@ pub struct ModelConfig {
     pub d_model: usize,
     /// Hidden width of the feed-forward blocks.
     pub ffn_dim: usize,
-    /// Width of an attention head, d. LSRA's attention has D/2/d heads, the cross-attention D/d.
+    /// Width of an attention head, d. LSRA's attention has D/2/d heads (D/d without convolution), the cross-attention D/d.
     pub head_dim: usize,
     /// Encoder layers.
     pub encoder_layers: usize,
     /// Decoder layers.
     pub decoder_layers: usize,
+    /// Frames that become one encoder step: 4 or 8, by two or three convolutions of stride 2.
+    #[serde(default = "default_frames_per_step")]
+    pub frames_per_step: usize,
     /// Encoder steps that are encoded together, and the policy's unit (C).
     pub steps_per_segment: usize,
     /// Longest utterance, in segments; also the reach of the position table.
@@ -72,6 +80,9 @@ pub struct ModelConfig {
     pub decoder_self: AttentionKind,
     /// Attention from the decoder to the encoder.
     pub decoder_cross: AttentionKind,
+    /// Keys in sight of [`AttentionKind::Window`].
+    #[serde(default = "default_window_steps")]
+    pub window_steps: usize,
     /// Convolution of LSRA.
     pub convolution: ConvKind,
     /// Groups of channels that share one convolution kernel.
@@ -97,10 +108,17 @@ pub struct ConfigError {
     allowed: String,
 }
 
-impl ModelConfig {
-    /// Frames that become one encoder step: two convolutions of stride 2.
-    pub const FRAMES_PER_STEP: usize = 4;
+/// What configs older than the key mean.
+fn default_frames_per_step() -> usize {
+    4
+}
 
+/// 3.8 s at 40 ms a step: a lag of seven segments of 320 ms, and five more for a speaker who runs ahead of the words.
+fn default_window_steps() -> usize {
+    96
+}
+
+impl ModelConfig {
     /// The size that trains on a CPU: about 5 million parameters.
     pub fn small(source_vocab: usize, target_vocab: usize) -> Self {
         Self {
@@ -110,12 +128,14 @@ impl ModelConfig {
             head_dim: 32,
             encoder_layers: 6,
             decoder_layers: 3,
+            frames_per_step: default_frames_per_step(),
             steps_per_segment: 8,
             max_utterance_segments: 78,
             max_target_tokens: 256,
             encoder_self: AttentionKind::Leap,
             decoder_self: AttentionKind::Leap,
             decoder_cross: AttentionKind::Softmax,
+            window_steps: default_window_steps(),
             convolution: ConvKind::Dynamic,
             conv_groups: 4,
             kernel_widths: vec![3, 7, 15, 31],
@@ -156,6 +176,11 @@ impl ModelConfig {
         self.kernel_widths.get(layer.min(last)).copied().unwrap_or(1)
     }
 
+    /// Channels of LSRA's attention; the convolution has the others.
+    pub fn attention_width(&self) -> usize {
+        if self.convolution == ConvKind::None { self.d_model } else { self.d_model / 2 }
+    }
+
     /// Longest utterance, in encoder steps.
     pub fn max_utterance_steps(&self) -> usize {
         self.max_utterance_segments * self.steps_per_segment
@@ -173,10 +198,12 @@ impl ModelConfig {
             ("max_target_tokens", self.max_target_tokens),
             ("head_dim", self.head_dim),
             ("conv_groups", self.conv_groups),
+            ("window_steps", self.window_steps),
         ];
         for (key, value) in positive {
             ensure((1..=65_536).contains(&value), key, value, "1 to 65536")?;
         }
+        ensure([4, 8].contains(&self.frames_per_step), "frames_per_step", self.frames_per_step, "4 or 8")?;
         let unit = 2 * self.head_dim;
         ensure(self.head_dim.is_multiple_of(4), "head_dim", self.head_dim, "a multiple of 4")?;
         ensure(
@@ -230,6 +257,24 @@ mod tests {
         let mut json = serde_json::to_value(ModelConfig::tiny(40, 50)).unwrap();
         json["d_modle"] = 3.into();
         assert!(serde_json::from_value::<ModelConfig>(json).is_err());
+    }
+
+    #[test]
+    fn configs_older_than_a_key_mean_what_they_meant() {
+        let config = ModelConfig::tiny(40, 50);
+        let mut json = serde_json::to_value(&config).unwrap();
+        for key in ["frames_per_step", "window_steps"] {
+            json.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<ModelConfig>(json).unwrap(), config);
+    }
+
+    #[test]
+    fn a_step_has_four_or_eight_frames() {
+        for (frames_per_step, allowed) in [(4, true), (8, true), (1, false), (6, false), (16, false)] {
+            let config = ModelConfig { frames_per_step, ..ModelConfig::tiny(40, 50) };
+            assert_eq!(config.validate().is_ok(), allowed, "{frames_per_step}");
+        }
     }
 
     #[test]

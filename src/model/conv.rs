@@ -29,24 +29,26 @@ enum Kernel {
 }
 
 impl Convolution {
-    pub(crate) fn new(path: &nn::Path, kernel_width: usize, config: &ModelConfig, product: Kind) -> Self {
+    /// None for [`ConvKind::None`].
+    pub(crate) fn new(path: &nn::Path, kernel_width: usize, config: &ModelConfig, product: Kind) -> Option<Self> {
         let channels = config.d_model / 2;
         let size = config.conv_groups * kernel_width;
         let kernel = match config.convolution {
+            ConvKind::None => return None,
             ConvKind::Dynamic => Kernel::Dynamic(Linear::new(&(path / "kernel"), channels, size, true, product)),
             ConvKind::Lightweight => {
                 let shape = [config.conv_groups as i64, kernel_width as i64];
                 Kernel::Static(path.var("kernel", &shape, nn::Init::Randn { mean: 0.0, stdev: 0.1 }))
             }
         };
-        Self {
+        Some(Self {
             input: Linear::new(&(path / "input"), channels, 2 * channels, true, product),
             kernel,
             output: Linear::new(&(path / "output"), channels, channels, true, product),
             kernel_width: kernel_width as i64,
             groups: config.conv_groups as i64,
             channels: channels as i64,
-        }
+        })
     }
 
     /// The inputs before the first step: zeros `(B, K−1, channels)`.

@@ -2,15 +2,17 @@
 //!
 //! Counted as in Lite Transformer (arXiv 2004.11886 §5): products of matrices and the weighted sums of attention and
 //! convolution. Not counted: norms, softmax, biases, activations, the rotation of feature maps and the look-up of
-//! embeddings. With D = `d_model`, F = `ffn_dim`, C = D/2, K and G the kernel's width and groups, V vocabularies:
+//! embeddings. With D = `d_model`, F = `ffn_dim`, C = D/2 (D where there is no convolution), K and G the kernel's width and
+//! groups, V vocabularies:
 //!
 //! ```text
 //! subsample        2·(5·bins·2D) + 5·D·2D           a step is two halves of the first convolution, one of the second
+//!                  4·(5·bins·2D) + (2+1)·5·D·2D     where it has eight frames
 //! feed-forward     2·D·F
 //! convolution      C·2C + [C·G·K if dynamic] + C·K + C·C
 //! attention        of width A: add a key, ask with a query
 //!   linear kinds   add 2·A² + φ(A) + A·Dφ           ask 2·A² + φ(A) + A·Dφ + (A/d)·Dφ
-//!   softmax        add 0                            ask 4·A² + 2·H·T·A
+//!   softmax        add 0                            ask 4·A² + 2·H·T·A, of a window T is its length at most
 //! encoder step     subsample + layers·(add + ask of C + convolution + feed-forward) + D·V_source, and what it adds to
 //!                  the decoder's memory: decoder layers·(add of D)
 //! token            layers·(add + ask of C + convolution + ask of D + feed-forward) + D·V_target
@@ -41,27 +43,26 @@ pub struct Macs {
 /// Counts; softmax attentions look back on `memory_steps` encoder steps and `memory_tokens` tokens, on which the
 /// linear kinds do not depend.
 pub fn macs(config: &ModelConfig, frames_per_second: usize, memory_steps: usize, memory_tokens: usize) -> Macs {
-    let (d_model, half) = (config.d_model, config.d_model / 2);
+    let (d_model, width) = (config.d_model, config.attention_width());
     let ffn = 2 * d_model * config.ffn_dim;
     let encoder_layers: usize = (0..config.encoder_layers)
         .map(|layer| {
-            let attention = Attention::new(config.encoder_self, half, config);
+            let attention = Attention::new(config.encoder_self, width, config);
             attention.add() + attention.ask(memory_steps) + convolution(config, layer) + ffn
         })
         .sum();
     let cross = Attention::new(config.decoder_cross, d_model, config);
-    let subsample = 2 * SUBSAMPLE_TAPS * config.num_mel_bins * 2 * d_model + SUBSAMPLE_TAPS * d_model * 2 * d_model;
     let per_encoder_step =
-        subsample + encoder_layers + d_model * config.source_vocab + config.decoder_layers * cross.add();
+        subsample(config) + encoder_layers + d_model * config.source_vocab + config.decoder_layers * cross.add();
     let decoder_layers: usize = (0..config.decoder_layers)
         .map(|layer| {
-            let attention = Attention::new(config.decoder_self, half, config);
+            let attention = Attention::new(config.decoder_self, width, config);
             let near = attention.add() + attention.ask(memory_tokens) + convolution(config, layer);
             near + cross.ask(memory_steps) + ffn
         })
         .sum();
     Macs {
-        per_audio_second: per_encoder_step * frames_per_second / ModelConfig::FRAMES_PER_STEP,
+        per_audio_second: per_encoder_step * frames_per_second / config.frames_per_step,
         per_encoder_step,
         per_token: decoder_layers + d_model * config.target_vocab,
     }
@@ -72,8 +73,10 @@ struct Attention {
     width: usize,
     heads: usize,
     head_dim: usize,
-    /// None for softmax.
+    /// None for the softmax kinds.
     feature_dim: Option<usize>,
+    /// What these remember at most.
+    longest_memory: usize,
     /// The network that reads a proportion off a vector, for all heads.
     proportion: usize,
 }
@@ -82,7 +85,8 @@ impl Attention {
     fn new(kind: AttentionKind, width: usize, config: &ModelConfig) -> Self {
         let (head_dim, heads) = (config.head_dim, width / config.head_dim);
         let proportion = if kind == AttentionKind::Leap { heads * (head_dim * head_dim / 4 + head_dim / 4) } else { 0 };
-        Self { width, heads, head_dim, feature_dim: kind.feature_dim(head_dim), proportion }
+        let longest_memory = if kind == AttentionKind::Window { config.window_steps } else { usize::MAX };
+        Self { width, heads, head_dim, feature_dim: kind.feature_dim(head_dim), longest_memory, proportion }
     }
 
     fn add(&self) -> usize {
@@ -94,9 +98,19 @@ impl Attention {
         let projections = 2 * self.width * self.width;
         match self.feature_dim {
             Some(features) => projections + self.proportion + self.heads * features * (self.head_dim + 1),
-            None => 2 * projections + 2 * self.heads * memory * self.width,
+            None => 2 * projections + 2 * self.heads * memory.min(self.longest_memory) * self.width,
         }
     }
+}
+
+/// Each convolution makes half as many outputs as the one before it.
+fn subsample(config: &ModelConfig) -> usize {
+    let (mut outputs, mut input, mut sum) = (config.frames_per_step / 2, config.num_mel_bins, 0);
+    while outputs > 0 {
+        sum += outputs * SUBSAMPLE_TAPS * input * 2 * config.d_model;
+        (outputs, input) = (outputs / 2, config.d_model);
+    }
+    sum
 }
 
 fn convolution(config: &ModelConfig, layer: usize) -> usize {
@@ -104,6 +118,7 @@ fn convolution(config: &ModelConfig, layer: usize) -> usize {
     let predicted = match config.convolution {
         ConvKind::Dynamic => channels * config.conv_groups * width,
         ConvKind::Lightweight => 0,
+        ConvKind::None => return 0,
     };
     channels * 2 * channels + predicted + channels * width + channels * channels
 }
@@ -172,8 +187,10 @@ mod tests {
                 decoder_cross: kind,
                 ..ModelConfig::small(32, 4000)
             };
-            let (short, long) = (macs(&config, 100, 100, 10), macs(&config, 100, 600, 60));
+            let (short, long) = (macs(&config, 100, 100, 96), macs(&config, 100, 600, 200));
             assert_eq!(short == long, kind != AttentionKind::Softmax, "{kind:?}");
+            let (shorter, window) = (macs(&config, 100, 95, 96), kind == AttentionKind::Window);
+            assert_eq!(shorter == short, !window && kind != AttentionKind::Softmax, "{kind:?}");
         }
     }
 
@@ -192,23 +209,32 @@ mod tests {
         }
     }
 
-    /// Every weight matrix but the embedding is one product a step (the first convolution two, a proportion one a
-    /// head), and the embedding is the last product.
     #[cfg(feature = "torch")]
     #[test]
     fn products_are_the_weight_matrices() {
+        let config = ModelConfig { decoder_cross: AttentionKind::Leap, ..ModelConfig::tiny(11, 13) };
+        multiplies_its_matrices(&config);
+        multiplies_its_matrices(&ModelConfig { convolution: ConvKind::None, ..config.clone() });
+        multiplies_its_matrices(&ModelConfig { frames_per_step: 8, ..config });
+    }
+
+    /// Every weight matrix but the embedding is one product a step (an earlier convolution of the subsampler two or four, a
+    /// proportion one a head), and the embedding is the last product.
+    #[cfg(feature = "torch")]
+    fn multiplies_its_matrices(config: &ModelConfig) {
         use super::super::SpeechTranslator;
         use tch::{Device, Kind, nn};
 
-        let config = ModelConfig { decoder_cross: AttentionKind::Leap, ..ModelConfig::tiny(11, 13) };
+        let width = config.attention_width();
         let store = nn::VarStore::new(Device::Cpu);
-        let _model = SpeechTranslator::new(&store.root(), &config, Kind::Float);
+        let _model = SpeechTranslator::new(&store.root(), config, Kind::Float);
         let (mut step, mut token) = (0, 0);
         for (name, tensor) in store.variables() {
-            let heads = if name.contains(".cross.") { config.d_model } else { config.d_model / 2 } / config.head_dim;
+            let heads = if name.contains(".cross.") { config.d_model } else { width } / config.head_dim;
             let times = match name.as_str() {
                 _ if tensor.dim() != 2 => 0,
-                "encoder.subsample.first.weight" => 2,
+                "encoder.subsample.first.weight" => config.frames_per_step / 2,
+                "encoder.subsample.second.weight" => config.frames_per_step / 4,
                 _ if name.contains("_proportion.") => heads,
                 _ => 1,
             };
@@ -221,15 +247,16 @@ mod tests {
             let features = 2 * config.head_dim;
             (width / config.head_dim) * features * (config.head_dim + heads_extra)
         };
-        let half = config.d_model / 2;
+        let convolved = config.d_model - width;
         for layer in 0..config.encoder_layers {
-            step += sums(half, 0) + sums(half, 1) + half * config.kernel_width(layer);
+            step += sums(width, 0) + sums(width, 1) + convolved * config.kernel_width(layer);
         }
         for layer in 0..config.decoder_layers {
             step += sums(config.d_model, 0);
-            token += sums(half, 0) + sums(half, 1) + half * config.kernel_width(layer) + sums(config.d_model, 1);
+            token += sums(width, 0) + sums(width, 1) + convolved * config.kernel_width(layer);
+            token += sums(config.d_model, 1);
         }
-        let counted = macs(&config, 100, 250, 30);
+        let counted = macs(config, 100, 250, 30);
         assert_eq!((counted.per_encoder_step, counted.per_token), (step, token));
     }
 }

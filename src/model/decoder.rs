@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor, nn};
 
 use super::attention::{Attention, AttentionState, Visible};
-use super::config::{AttentionKind, ModelConfig};
+use super::config::ModelConfig;
 use super::layers::{FeedForward, LayerNorm, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
 
@@ -39,7 +39,7 @@ pub(crate) struct DecoderState {
     pub(crate) tokens: Tensor,
 }
 
-/// What the cross-attentions remember of the encoder's steps: sums of each layer, or for softmax one memory for all.
+/// What the cross-attentions remember of the encoder's steps: sums of each layer, or for the softmax kinds one memory for all.
 #[derive(Debug)]
 pub(crate) struct CrossState {
     pub(crate) layers: Vec<AttentionState>,
@@ -69,7 +69,7 @@ impl Decoder {
             embedding: path.var("embedding", &[config.target_vocab as i64, width as i64], init),
             layers: (0..config.decoder_layers).map(layer).collect(),
             norm: norm(path / "norm"),
-            shared_memory: config.decoder_cross == AttentionKind::Softmax,
+            shared_memory: config.decoder_cross.feature_dim(config.head_dim).is_none(),
             width,
             dropout: config.dropout,
             product,

@@ -80,6 +80,7 @@ pub struct SpeechEncoder {
     subsample: Subsample,
     stack: Stack,
     ctc: Linear,
+    frames_per_step: i64,
     steps_per_segment: i64,
     width: usize,
 }
@@ -87,8 +88,8 @@ pub struct SpeechEncoder {
 /// What the encoder remembers of `B` utterances.
 #[derive(Debug)]
 pub(crate) struct EncoderState {
-    /// One where speech is heard, none where text is read.
-    pub(crate) subsample: Vec<SubsampleState>,
+    /// None where text is read.
+    pub(crate) subsample: Option<SubsampleState>,
     pub(crate) layers: Vec<LsraState>,
     /// Steps so far, `(B,)`.
     pub(crate) steps: Tensor,
@@ -100,18 +101,18 @@ impl SpeechEncoder {
             subsample: Subsample::new(&(path / "subsample"), config, product),
             stack: Stack::new(path, config.encoder_layers, config, product),
             ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, product),
+            frames_per_step: config.frames_per_step as i64,
             steps_per_segment: config.steps_per_segment as i64,
             width: config.d_model,
         }
     }
 
     /// Whole utterances: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]` (at least 1) and zeros
-    /// behind. Returns steps `(B, ceil(T/4), D)` and their numbers `(B,)`.
+    /// behind. Returns steps `(B, ceil(T / frames_per_step), D)` and their numbers `(B,)`.
     pub(crate) fn forward(&self, frames: &Tensor, num_frames: &Tensor, train: bool) -> (Tensor, Tensor) {
         let batch = frames.size()[0];
         let (x, _) = self.subsample.forward(frames, &self.subsample.init(batch, frames.device()));
-        let num_steps = (num_frames + (ModelConfig::FRAMES_PER_STEP as i64 - 1))
-            .divide_scalar_mode(ModelConfig::FRAMES_PER_STEP as i64, "floor");
+        let num_steps = (num_frames + (self.frames_per_step - 1)).divide_scalar_mode(self.frames_per_step, "floor");
         let steps = x.size()[1];
         let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
         let segment_end = (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
@@ -127,7 +128,7 @@ impl SpeechEncoder {
 
     pub(crate) fn init(&self, batch: i64, device: Device) -> EncoderState {
         EncoderState {
-            subsample: vec![self.subsample.init(batch, device)],
+            subsample: Some(self.subsample.init(batch, device)),
             layers: self.stack.init(batch, device),
             steps: Tensor::zeros([batch], (Kind::Int64, device)),
         }
@@ -138,13 +139,13 @@ impl SpeechEncoder {
     pub(crate) fn step(&self, state: &EncoderState, frames: &Tensor, valid: &Tensor) -> (Tensor, EncoderState) {
         let before = state
             .subsample
-            .first()
+            .as_ref()
             .map_or_else(|| self.subsample.init(frames.size()[0], frames.device()), SubsampleState::shallow);
         let (x, subsample) = self.subsample.forward(frames, &before);
         let positions = positions_from(&state.steps, x.size()[1]);
         let x = x + sinusoids(&positions, self.width);
         let (y, layers) = self.stack.step(x, &state.layers, &positions, valid);
-        (y, EncoderState { subsample: vec![subsample], layers, steps: &state.steps + valid })
+        (y, EncoderState { subsample: Some(subsample), layers, steps: &state.steps + valid })
     }
 }
 
@@ -176,7 +177,7 @@ impl TextEncoder {
 
     pub(crate) fn init(&self, batch: i64, device: Device) -> EncoderState {
         let steps = Tensor::zeros([batch], (Kind::Int64, device));
-        EncoderState { subsample: Vec::new(), layers: self.stack.init(batch, device), steps }
+        EncoderState { subsample: None, layers: self.stack.init(batch, device), steps }
     }
 
     /// The next piece of each, `(B,)` → `(B, 1, D)`.
@@ -184,7 +185,7 @@ impl TextEncoder {
         let (positions, valid) = (state.steps.unsqueeze(-1), pieces.ones_like());
         let x = self.embed(&pieces.unsqueeze(-1), &positions);
         let (y, layers) = self.stack.step(x, &state.layers, &positions, &valid);
-        (y, EncoderState { subsample: Vec::new(), layers, steps: &state.steps + valid })
+        (y, EncoderState { subsample: None, layers, steps: &state.steps + valid })
     }
 
     fn embed(&self, pieces: &Tensor, positions: &Tensor) -> Tensor {

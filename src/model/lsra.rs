@@ -1,4 +1,5 @@
 //! Long-short range attention (Lite Transformer, arXiv 2004.11886 §3): half the channels attend far, half convolve near.
+//! Without a convolution all attend, which is plain attention.
 
 use tch::{Device, Kind, Tensor, nn};
 
@@ -10,8 +11,9 @@ use super::conv::Convolution;
 #[derive(Debug)]
 pub(crate) struct Lsra {
     attention: Attention,
-    convolution: Convolution,
-    half: i64,
+    /// None where attention has all channels.
+    convolution: Option<Convolution>,
+    attention_width: i64,
 }
 
 /// What one LSRA remembers.
@@ -19,7 +21,7 @@ pub(crate) struct Lsra {
 pub(crate) struct LsraState {
     pub(crate) attention: AttentionState,
     /// The convolution's last K−1 inputs, `(B, K−1, D/2)`.
-    pub(crate) ring: Tensor,
+    pub(crate) ring: Option<Tensor>,
 }
 
 impl Lsra {
@@ -31,25 +33,24 @@ impl Lsra {
         config: &ModelConfig,
         product: Kind,
     ) -> Self {
-        let half = config.d_model / 2;
+        let width = config.attention_width();
         Self {
-            attention: Attention::new(&(path / "attention"), kind, half, (clock, clock), config, product),
+            attention: Attention::new(&(path / "attention"), kind, width, (clock, clock), config, product),
             convolution: Convolution::new(&(path / "convolution"), config.kernel_width(layer), config, product),
-            half: half as i64,
+            attention_width: width as i64,
         }
     }
 
     /// Whole sequences: `(B, T, D)` → `(B, T, D)`.
     pub(crate) fn forward(&self, x: &Tensor, visible: &Visible) -> Tensor {
         let (far, near) = self.split(x);
-        let ring = self.convolution.init(x.size()[0], x.device());
-        let (near, _) = self.convolution.forward(&near, &ring);
-        Tensor::cat(&[self.attention.forward(&far, &far, visible), near], -1)
+        let (near, _) = self.convolve(&near, self.init_ring(x.size()[0], x.device()).as_ref());
+        join(self.attention.forward(&far, &far, visible), near)
     }
 
     /// The state before the first step.
     pub(crate) fn init(&self, batch: i64, device: Device) -> LsraState {
-        LsraState { attention: self.attention.init(batch, device), ring: self.convolution.init(batch, device) }
+        LsraState { attention: self.attention.init(batch, device), ring: self.init_ring(batch, device) }
     }
 
     /// New steps `(B, T, D)` at `positions` `(B, T)`, which see each other and all before them; of row b only the
@@ -64,11 +65,28 @@ impl Lsra {
         let (far, near) = self.split(x);
         let attention = self.attention.absorb(&state.attention, &far, positions, valid);
         let far = self.attention.read(&attention, &far, positions);
-        let (near, ring) = self.convolution.forward(&near, &state.ring);
-        (Tensor::cat(&[far, near], -1), LsraState { attention, ring })
+        let (near, ring) = self.convolve(&near, state.ring.as_ref());
+        (join(far, near), LsraState { attention, ring })
     }
 
     fn split(&self, x: &Tensor) -> (Tensor, Tensor) {
-        (x.narrow(-1, 0, self.half), x.narrow(-1, self.half, self.half))
+        let width = self.attention_width;
+        (x.narrow(-1, 0, width), x.narrow(-1, width, x.size()[2] - width))
+    }
+
+    fn init_ring(&self, batch: i64, device: Device) -> Option<Tensor> {
+        self.convolution.as_ref().map(|convolution| convolution.init(batch, device))
+    }
+
+    /// Of nothing nothing, where there is no convolution.
+    fn convolve(&self, near: &Tensor, ring: Option<&Tensor>) -> (Option<Tensor>, Option<Tensor>) {
+        self.convolution.as_ref().zip(ring).map(|(convolution, ring)| convolution.forward(near, ring)).unzip()
+    }
+}
+
+fn join(far: Tensor, near: Option<Tensor>) -> Tensor {
+    match near {
+        Some(near) => Tensor::cat(&[far, near], -1),
+        None => far,
     }
 }

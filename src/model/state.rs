@@ -74,6 +74,16 @@ impl<T: Leaves> Leaves for Vec<T> {
     }
 }
 
+impl<T: Leaves> Leaves for Option<T> {
+    fn leaves(&self, out: &mut Vec<Tensor>) {
+        self.iter().for_each(|item| item.leaves(out));
+    }
+
+    fn rebuild(&self, next: &mut dyn FnMut() -> Tensor) -> Self {
+        self.as_ref().map(|item| item.rebuild(next))
+    }
+}
+
 /// Implements [`Leaves`] for a struct, field by field.
 macro_rules! leaves {
     ($name:ident { $($field:ident),+ }) => {
@@ -89,7 +99,7 @@ macro_rules! leaves {
     };
 }
 
-leaves!(SubsampleState { frames, halves });
+leaves!(SubsampleState { past });
 leaves!(LsraState { attention, ring });
 leaves!(EncoderState { subsample, layers, steps });
 leaves!(DecoderState { layers, tokens });

@@ -1,4 +1,4 @@
-//! Frames to encoder steps: two causal convolutions of stride 2 with gated linear units, ×4 in all.
+//! Frames to encoder steps: two causal convolutions of stride 2 with gated linear units, ×4 in all, or three, ×8.
 //!
 //! A convolution is written as one matrix product over stacked neighbours. Output t sees inputs 2t−3 to 2t+1, so a
 //! segment's steps are final with its last frame.
@@ -10,6 +10,7 @@ use super::layers::Linear;
 
 const WIDTH: i64 = 5;
 const STRIDE: i64 = 2;
+const NAMES: [&str; 3] = ["first", "second", "third"];
 /// Inputs of the past that the next output needs.
 const PAST: i64 = WIDTH - STRIDE;
 
@@ -21,44 +22,44 @@ const QUIETEST: f64 = -3.0;
 /// The subsampler.
 #[derive(Debug)]
 pub(crate) struct Subsample {
-    first: Linear,
-    second: Linear,
-    num_mel_bins: i64,
-    width: i64,
+    /// Each with the width of its input.
+    convolutions: Vec<(Linear, i64)>,
 }
 
-/// The last inputs of both convolutions: `(B, 3, num_mel_bins)` and `(B, 3, D)`.
+/// The last inputs of each convolution: `(B, 3, num_mel_bins)`, then `(B, 3, D)`.
 #[derive(Debug)]
 pub(crate) struct SubsampleState {
-    pub(crate) frames: Tensor,
-    pub(crate) halves: Tensor,
+    pub(crate) past: Vec<Tensor>,
 }
 
 impl Subsample {
     pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
-        let (bins, width) = (config.num_mel_bins, config.d_model);
-        let taps = WIDTH as usize;
-        Self {
-            first: Linear::new(&(path / "first"), taps * bins, 2 * width, true, product),
-            second: Linear::new(&(path / "second"), taps * width, 2 * width, true, product),
-            num_mel_bins: bins as i64,
-            width: width as i64,
-        }
+        let width = config.d_model;
+        let convolution = |(index, name): (usize, &str)| {
+            let input = if index == 0 { config.num_mel_bins } else { width };
+            (Linear::new(&(path / name), WIDTH as usize * input, 2 * width, true, product), input as i64)
+        };
+        let count = config.frames_per_step.ilog2() as usize;
+        Self { convolutions: NAMES.into_iter().enumerate().take(count).map(convolution).collect() }
     }
 
     pub(crate) fn init(&self, batch: i64, device: Device) -> SubsampleState {
-        let zeros = |width| Tensor::zeros([batch, PAST, width], (Kind::Float, device));
-        SubsampleState { frames: zeros(self.num_mel_bins), halves: zeros(self.width) }
+        let zeros = |(_, width): &(Linear, i64)| Tensor::zeros([batch, PAST, *width], (Kind::Float, device));
+        SubsampleState { past: self.convolutions.iter().map(zeros).collect() }
     }
 
-    /// Frames `(B, T, num_mel_bins)` → steps `(B, ceil(T/4), D)` f32. T may be anything at the end of an utterance
-    /// (missing frames count as zeros, which is the mean); elsewhere it must be a multiple of 4.
+    /// Frames `(B, T, num_mel_bins)` → steps `(B, ceil(T/4), D)` f32 (of 8 frames: T/8). T may be anything at the end of
+    /// an utterance (missing frames count as zeros, which is the mean); elsewhere it must be a multiple of 4 (8).
     pub(crate) fn forward(&self, frames: &Tensor, state: &SubsampleState) -> (Tensor, SubsampleState) {
-        let missing = -frames.size()[1] & 3;
-        let frames = frames.clamp_min(QUIETEST).constant_pad_nd([0, 0, 0, missing]);
-        let (halves, frames) = convolve(&self.first, &frames, &state.frames);
-        let (steps, halves) = convolve(&self.second, &halves, &state.halves);
-        (steps.to_kind(Kind::Float), SubsampleState { frames, halves })
+        let missing = -frames.size()[1] & ((1 << self.convolutions.len()) - 1);
+        let mut x = frames.clamp_min(QUIETEST).constant_pad_nd([0, 0, 0, missing]);
+        let mut past = Vec::with_capacity(self.convolutions.len());
+        for ((kernel, _), before) in self.convolutions.iter().zip(&state.past) {
+            let (y, next) = convolve(kernel, &x, before);
+            past.push(next);
+            x = y;
+        }
+        (x.to_kind(Kind::Float), SubsampleState { past })
     }
 }
 

@@ -14,16 +14,18 @@ fn config(kind: AttentionKind) -> ModelConfig {
         encoder_self: kind,
         decoder_self: kind,
         decoder_cross: kind,
+        window_steps: 12, // not whole segments, and fewer than the tests' utterances have
         dropout: 0.0,
         ..ModelConfig::tiny(20, 30)
     }
 }
 
-/// Each kind in all blocks, and the mix that bundles have: memories beside sums.
+/// Each kind in all blocks, the mix that bundles have (memories beside sums), and one with longer steps.
 fn configs() -> impl Iterator<Item = ModelConfig> {
     let mix = ModelConfig { dropout: 0.0, ..ModelConfig::tiny(20, 30) };
     assert!(mix.decoder_cross != mix.decoder_self);
-    AttentionKind::ALL.into_iter().map(config).chain([mix])
+    let eighths = ModelConfig { frames_per_step: 8, ..mix.clone() };
+    AttentionKind::ALL.into_iter().map(config).chain([mix, eighths])
 }
 
 fn build(config: &ModelConfig) -> (nn::VarStore, SpeechTranslator) {
@@ -47,7 +49,8 @@ fn assert_close(found: &Tensor, expected: &Tensor, what: &str) {
 
 /// Encodes and decodes one utterance step by step: encoder outputs are checked through what the decoder says.
 fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usize) -> (Tensor, Tensor) {
-    let length = model.config().steps_per_segment * ModelConfig::FRAMES_PER_STEP;
+    let frames_per_step = model.config().frames_per_step;
+    let length = model.config().steps_per_segment * frames_per_step;
     let count = frames.size()[1] as usize;
     let mut state = model.init();
     let (mut labels, mut scores, mut said) = (Vec::new(), Vec::new(), 0);
@@ -56,7 +59,7 @@ fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usiz
         let padded = frames.narrow(1, start as i64, size as i64).constant_pad_nd([0, 0, 0, (length - size) as i64]);
         let (next, log_probs) = model.encode_step(&[&state], &padded, &[size]);
         state = next.into_iter().next().unwrap();
-        labels.push(log_probs.narrow(1, 0, size.div_ceil(4) as i64));
+        labels.push(log_probs.narrow(1, 0, size.div_ceil(frames_per_step) as i64));
         let (segments, last) = (start / length + 1, start + size == count);
         while said < tokens.len() && (last || segments >= lag + said) {
             let (next, log_probs) = model.decode_step(&[&state], &tokens[said..=said]);
@@ -71,7 +74,7 @@ fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usiz
 #[test]
 fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
     for config in configs() {
-        for convolution in [ConvKind::Dynamic, ConvKind::Lightweight] {
+        for convolution in [ConvKind::Dynamic, ConvKind::Lightweight, ConvKind::None] {
             let config = ModelConfig { convolution, ..config.clone() };
             let kind = (config.encoder_self, config.decoder_self, config.decoder_cross);
             let (_store, model) = build(&config);
@@ -80,7 +83,7 @@ fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
                 let frames = random(&[1, count, 80]);
                 let tokens: Vec<i64> = (0..7).map(|i| 4 + (i * 5) % 26).collect();
                 let whole = model.encode(&frames, &Tensor::from_slice(&[count]), false);
-                let steps = (count as usize).div_ceil(4);
+                let steps = (count as usize).div_ceil(config.frames_per_step);
                 let visible: Vec<i64> = (0..7).map(|i| ((lag + i) * 8).min(steps) as i64).collect();
                 let scores = model.decode(
                     &Tensor::from_slice(&tokens).view([1, 7]),
@@ -272,6 +275,29 @@ fn constant_state_for_linear_kinds() {
             assert_eq!(state.num_bytes(), fresh, "{kind:?}");
         }
     }
+}
+
+#[test]
+fn a_window_shows_all_that_it_has_room_for_and_then_stops_growing() {
+    let models = [AttentionKind::Softmax, AttentionKind::Window].map(|kind| build(&config(kind)).1);
+    let tokens = Tensor::from_slice(&[1i64, 9, 17]).view([1, 3]);
+    for (count, same) in [(48, true), (52, false)] {
+        let frames = random(&[1, count, 80]);
+        let [all, window] = models.each_ref().map(|model| {
+            let source = model.encode(&frames, &Tensor::from_slice(&[count]), false);
+            model.decode(&tokens, &source, &source.num_steps.expand([1, 3], false), false)
+        });
+        assert_eq!(all == window, same, "{} steps", count / 4);
+    }
+    let mut states = vec![models[1].init()];
+    for _ in 0..5 {
+        let last = &states[states.len() - 1];
+        let (next, _) = models[1].encode_step(&[last], &random(&[1, 32, 80]), &[32]);
+        states.extend(next);
+    }
+    let sizes: Vec<usize> = states.iter().map(State::num_bytes).collect();
+    assert!(sizes[0] < sizes[1] && sizes[1] < sizes[2], "{sizes:?}");
+    assert!(sizes[2..].iter().all(|&size| size == sizes[2]), "{sizes:?}");
 }
 
 #[test]

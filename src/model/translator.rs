@@ -56,9 +56,9 @@ impl SpeechTranslator {
 
     /// Encodes one segment of each utterance: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]`.
     /// A row with fewer than a full segment must be its utterance's last one. Returns the next states and the CTC
-    /// log-probabilities `(B, ceil(T/4), source_vocab)`.
+    /// log-probabilities `(B, ceil(T / frames_per_step), source_vocab)`.
     pub fn encode_step(&self, states: &[&State], frames: &Tensor, num_frames: &[usize]) -> (Vec<State>, Tensor) {
-        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(ModelConfig::FRAMES_PER_STEP) as i64).collect();
+        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(self.config.frames_per_step) as i64).collect();
         let valid = Tensor::from_slice(&valid).to_device(self.device);
         let (next, steps) = self.grow(states, &valid, |state| self.encoder.step(state, frames, &valid));
         (next, self.encoder.ctc(&steps))

@@ -17,7 +17,6 @@ use super::options::Augmentation;
 use crate::audio::{AudioReader, Limits, resample::Resampler};
 use crate::bundle::Assets;
 use crate::features::{Cmvn, CmvnAccumulator, FbankConfig, fbank};
-use crate::model::ModelConfig;
 
 /// Samples a second of everything decoded.
 const SAMPLE_RATE_HZ: f64 = 16_000.0;
@@ -63,7 +62,8 @@ impl Clips {
         } else {
             self.assets.cmvn.apply(&mut frames);
         }
-        let longest = self.assets.config.model.max_utterance_steps() * ModelConfig::FRAMES_PER_STEP;
+        let model = &self.assets.config.model;
+        let longest = model.max_utterance_steps() * model.frames_per_step;
         frames.truncate(longest * config.num_mel_bins);
         if let (Some(rng), Some(specaugment)) = (rng, &self.augmentation.specaugment) {
             specaugment.apply(&mut frames, config.num_mel_bins, rng);

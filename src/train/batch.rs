@@ -96,7 +96,7 @@ impl Batch {
             let read = visible_steps(word, self.k, 1, item.source_ends.len());
             return read.checked_sub(1).map_or(item.labels.len(), |last| item.source_ends[last]);
         }
-        visible_steps(word, self.k, config.steps_per_segment, frames.div_ceil(ModelConfig::FRAMES_PER_STEP))
+        visible_steps(word, self.k, config.steps_per_segment, frames.div_ceil(config.frames_per_step))
     }
 
     /// Seconds of audio.

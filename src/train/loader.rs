@@ -14,9 +14,8 @@ use super::TrainError;
 use super::audio::Clips;
 use super::batch::{Batch, Item};
 use super::manifest::Example;
-use super::options::{Task, TrainOptions};
+use super::options::{Augmentation, Task, TrainOptions};
 use crate::bundle::Assets;
-use crate::model::ModelConfig;
 use crate::text::{Tokenizer, normalize_source};
 
 /// Examples sorted together by length before they are cut into batches.
@@ -142,7 +141,8 @@ impl Source {
         let mut groups = Vec::new();
         let mut rest = order;
         while !rest.is_empty() {
-            let wanted = if rng.random_bool(self.options.augmentation.join) { rng.random_range(2..=4) } else { 1 };
+            let Augmentation { join, max_joined, .. } = self.options.augmentation;
+            let wanted = if rng.random_bool(join) { rng.random_range(2..=max_joined.max(2)) } else { 1 };
             let mut group: Group = Vec::new();
             while let Some((first, others)) = rest.split_first() {
                 let mut longer = group.clone();
@@ -176,7 +176,7 @@ impl Source {
         let steps = model.max_utterance_steps() as f64;
         match self.options.task {
             Task::Text => steps,
-            Task::Ctc | Task::Joint => steps * ModelConfig::FRAMES_PER_STEP as f64 / 100.0 * 0.85,
+            Task::Ctc | Task::Joint => steps * model.frames_per_step as f64 / 100.0 * 0.85,
         }
     }
 
@@ -199,7 +199,7 @@ impl Source {
         });
         let items = items.collect::<Result<Vec<Item>, TrainError>>()?;
         let offline = self.options.task == Task::Ctc || rng.random_bool(self.options.offline_share);
-        let k = (!offline).then(|| rng.random_range(1..=self.options.max_k));
+        let k = (!offline).then(|| rng.random_range(self.options.min_k.min(self.options.max_k)..=self.options.max_k));
         Ok(Batch { items, k, seed: rng.random() })
     }
 

@@ -28,8 +28,10 @@ pub struct Augmentation {
     pub noise: f64,
     /// Of a room's echo.
     pub room: f64,
-    /// Of joining 2 to 4 clips with pauses, up to the longest utterance.
+    /// Of joining clips with pauses, up to the longest utterance.
     pub join: f64,
+    /// Of joining, 2 to so many.
+    pub max_joined: usize,
     /// Hidden bands and stretches.
     pub specaugment: Option<SpecAugment>,
     /// Folders of noise clips and of room responses; empty ones switch that off.
@@ -66,8 +68,10 @@ pub struct TrainOptions {
     pub ctc_weight: f64,
     /// Probability mass that label smoothing spreads over all tokens.
     pub label_smoothing: f64,
-    /// Share of the batches in [`Task::Joint`] that see the whole source; the others draw k from 1 to `max_k`.
+    /// Share of the batches in [`Task::Joint`] that see the whole source; the others draw k from `min_k` to `max_k`.
     pub offline_share: f64,
+    /// Smallest k of the wait-k masks, at most `max_k`.
+    pub min_k: u64,
     /// Largest k of the wait-k masks.
     pub max_k: u64,
     /// How clips are varied.

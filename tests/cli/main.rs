@@ -288,6 +288,34 @@ fn what_waited_for_the_last_sample_came_at_the_end() {
 }
 
 #[test]
+fn without_the_detector_a_clip_is_one_utterance() {
+    let scratch = Scratch::new("evaluate-whole");
+    let audio = scratch.file("silence.wav", &wav(&vec![0; 48_000]));
+    let manifest = format!("id\taudio\tspeaker\tseconds\tenglish\tgerman\none\t{audio}\tslt\t3.0\tHi.\tGuten Tag.\n");
+    let (manifest, json) = (scratch.file("manifest.tsv", manifest.as_bytes()), scratch.path("scores.json"));
+    let bundle = scratch.bundle().to_str().unwrap().to_owned();
+    let words_per_minute = |threshold: &str| {
+        let files = ["--manifest", &manifest, "--bundle", &bundle, "--json", &json];
+        let run = decalage(&[&["evaluate", "--k", "1", "--vad-threshold", threshold], &files[..]].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        report["results"][0]["words_per_minute"].as_f64().unwrap()
+    };
+    assert_eq!(words_per_minute("0.5"), 0.0);
+    assert!(words_per_minute("0") > 0.0, "a model of random weights has something to say to silence");
+}
+
+#[test]
+fn a_least_lag_above_the_greatest_is_refused() {
+    let scratch = Scratch::new("train-lags");
+    let (data, out) = (scratch.path("no.tsv"), scratch.path("out"));
+    let files = ["--assets", &out, "--data", &data, "--out", &out, "--updates", "1"];
+    let run = decalage(&[&["train", "--task", "joint", "--min-k", "3", "--max-k", "2"], &files[..]].concat());
+    assert_ne!(run.code, 0);
+    assert!(run.stderr.contains("--min-k is 3, allowed: 1 to --max-k (2)"), "{}", run.stderr);
+}
+
+#[test]
 fn prepares_a_model_for_another_language() {
     let scratch = Scratch::new("prepare");
     let manifest = format!("{}/tests/fixtures/speech/train.tsv", env!("CARGO_MANIFEST_DIR"));

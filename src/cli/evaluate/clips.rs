@@ -86,9 +86,11 @@ impl Evaluate {
             let reads =
                 text.map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }));
             let recording = match (speech, reads.transpose()?) {
-                (Some(model), None) => {
-                    model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::default() })?
-                }
+                (Some(model), None) => model.begin(SessionConfig {
+                    policy: policy(lag),
+                    vad_threshold: self.vad_threshold,
+                    ..SessionConfig::default()
+                })?,
                 (Some(model), Some(reads)) => Recording::cascade((&model.translator, &model.assets), reads)?,
                 (None, Some(reads)) => reads,
                 (None, None) => bail!("nothing hears or reads"),

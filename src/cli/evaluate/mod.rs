@@ -13,6 +13,7 @@ use decalage::bundle::Bundle;
 use decalage::eval::{Clip, Instance, Scores, table, write_instances};
 use decalage::plot::{Axes, Curve, draw};
 use decalage::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K};
+use decalage::session::SessionConfig;
 use decalage::train::{Example, read_manifest, read_pairs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -42,6 +43,9 @@ pub(crate) struct Evaluate {
     /// Hypotheses of the offline beam search
     #[arg(long, default_value_t = DEFAULT_BEAM_SIZE, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BEAM_SIZE as u64))]
     beam: usize,
+    /// From this score of the voice activity detector on a frame is speech; 0 takes each clip as one utterance
+    #[arg(long, default_value_t = SessionConfig::default().vad_threshold)]
+    vad_threshold: f32,
     /// File to write the scores to
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -111,6 +115,7 @@ impl Evaluate {
                 "bundle": bundle.id,
                 "manifest": from.display().to_string(),
                 "beam": self.beam,
+                "vad_threshold": self.vad_threshold,
                 "threads": self.threads,
                 "text": self.reads(),
                 "cascade": self.cascade,

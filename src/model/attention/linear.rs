@@ -50,7 +50,7 @@ impl Proportion {
 }
 
 impl FeatureMap {
-    /// None for softmax, which has no feature map.
+    /// None for the softmax kinds, which have no feature map.
     pub(crate) fn new(
         path: &nn::Path,
         kind: AttentionKind,
@@ -60,7 +60,7 @@ impl FeatureMap {
     ) -> Option<Self> {
         let width = kind.feature_dim(head_dim)? as i64;
         let phases = match kind {
-            AttentionKind::Softmax => return None,
+            AttentionKind::Softmax | AttentionKind::Window => return None,
             AttentionKind::Relu => Phases::None,
             AttentionKind::Cosformer => Phases::Clock { queries: clocks.0 as f64, keys: clocks.1 as f64 },
             AttentionKind::Leap => Phases::Learnt {

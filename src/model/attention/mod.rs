@@ -1,8 +1,9 @@
-//! Attention of four kinds in three forms: quadratic, whole-sequence linear, and recurrent.
+//! Attention of five kinds in three forms: quadratic, whole-sequence linear, and recurrent.
 //!
 //! The recurrent form is split in two, because the cross-attention takes its keys and its queries at different
 //! times: [`Attention::absorb`] adds keys to a state, [`Attention::read`] asks it. Every mask of the model (segments,
-//! causality, wait-k) shows a query a *prefix* of the keys, so a mask is one count a query: [`Visible`].
+//! causality, wait-k) shows a query a *prefix* of the keys, so a mask is one count a query: [`Visible`]. A window is the
+//! last of them, in the mask and in the state.
 //! Invariant: for any chunking of the keys, absorb and read give what [`Attention::forward`] gives; sums are f32.
 
 mod linear;
@@ -20,14 +21,22 @@ use super::layers::Linear;
 pub(crate) struct Visible {
     /// `(B, 1, Tq, Tk)`, true where visible.
     mask: Tensor,
+    /// Keys that each query sees, `(B, 1, Tq, 1)`.
+    counts: Tensor,
 }
 
 impl Visible {
     /// Query i of row b sees the first `counts[b][i]` keys, at least 1: `(B, Tq)`.
     pub(crate) fn new(counts: &Tensor, num_keys: i64) -> Self {
         let keys = Tensor::arange(num_keys, (Kind::Int64, counts.device()));
-        let mask = keys.lt_tensor(&counts.unsqueeze(-1)).unsqueeze(1);
-        Self { mask }
+        let counts = counts.unsqueeze(-1).unsqueeze(1);
+        Self { mask: keys.lt_tensor(&counts), counts }
+    }
+
+    /// The mask of the last `window` of them.
+    fn last(&self, window: i64) -> Tensor {
+        let keys = Tensor::arange(self.mask.size()[3], (Kind::Int64, self.mask.device()));
+        self.mask.logical_and(&keys.ge_tensor(&(&self.counts - window)))
     }
 
     /// Each query sees itself and what lies before it.
@@ -42,8 +51,8 @@ impl Visible {
 pub(crate) enum AttentionState {
     /// Linear kinds: S `(B, H, Dφ, d)` and z `(B, H, Dφ)`, f32, of constant size.
     Sums { s: Tensor, z: Tensor },
-    /// Softmax: the keys' *inputs* `(B, T, D_in)` and how many of them count, `(B,)`. Keys and values are never
-    /// stored: their projections move to the query's side (see [`softmax::read`]).
+    /// Softmax: the keys' *inputs* `(B, T, D_in)` and how many of them count, `(B,)`; of a window T is its length at
+    /// most. Keys and values are never stored: their projections move to the query's side (see [`softmax::read`]).
     Memory { inputs: Tensor, lengths: Tensor },
 }
 
@@ -56,8 +65,10 @@ pub(crate) struct Attention {
     output: Linear,
     num_heads: i64,
     input_width: i64,
-    /// None for softmax.
+    /// None for the softmax kinds.
     feature_map: Option<FeatureMap>,
+    /// Keys that softmax looks back on; None for all.
+    window: Option<i64>,
     epsilon: f64,
 }
 
@@ -80,6 +91,7 @@ impl Attention {
             num_heads: (width / config.head_dim) as i64,
             input_width: width as i64,
             feature_map: FeatureMap::new(path, kind, config.head_dim, clocks, product),
+            window: (kind == AttentionKind::Window).then_some(config.window_steps as i64),
             epsilon: config.epsilon,
         }
     }
@@ -110,7 +122,10 @@ impl Attention {
             self.split(&self.value.forward(keys)),
         );
         let y = match &self.feature_map {
-            None => softmax::quadratic(&q, &k, &v, visible),
+            None => {
+                let mask = self.window.map_or_else(|| visible.mask.shallow_clone(), |window| visible.last(window));
+                softmax::quadratic(&q, &k, &v, &mask)
+            }
             Some(map) => {
                 let positions = |t: &Tensor| Tensor::arange(t.size()[2], (Kind::Int64, t.device())).unsqueeze(0);
                 let (phi_q, phi_k) = (map.queries(&q, &positions(&q)), map.keys(&k, &positions(&k)));
@@ -147,7 +162,14 @@ impl Attention {
         valid: &Tensor,
     ) -> AttentionState {
         match (state, &self.feature_map) {
-            (AttentionState::Memory { inputs, lengths }, _) => softmax::append(inputs, lengths, keys, valid),
+            (AttentionState::Memory { inputs, lengths }, _) => {
+                let (inputs, lengths) = softmax::append(inputs, lengths, keys, valid);
+                let (inputs, lengths) = match self.window {
+                    Some(window) => softmax::crop(&inputs, &lengths, window),
+                    None => (inputs, lengths),
+                };
+                AttentionState::Memory { inputs, lengths }
+            }
             (AttentionState::Sums { s, z }, Some(map)) => {
                 let k = self.split(&self.key.forward(keys));
                 let v = self.split(&self.value.forward(keys)).to_kind(Kind::Float);

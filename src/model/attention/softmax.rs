@@ -6,26 +6,34 @@
 
 use tch::{Kind, Tensor};
 
-use super::{AttentionState, Visible};
-
-/// q `(B, H, Tq, d)`, k and v `(B, H, Tk, d)` → `(B, H, Tq, d)`.
-pub(super) fn quadratic(q: &Tensor, k: &Tensor, v: &Tensor, visible: &Visible) -> Tensor {
+/// q `(B, H, Tq, d)`, k and v `(B, H, Tk, d)` under the mask `(B, 1, Tq, Tk)` → `(B, H, Tq, d)`.
+pub(super) fn quadratic(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor) -> Tensor {
     let scale = 1.0 / (q.size()[3] as f64).sqrt();
     let scores = q.matmul(&k.transpose(-1, -2)).to_kind(Kind::Float) * scale;
-    let weights = scores.masked_fill(&visible.mask.logical_not(), f64::NEG_INFINITY).softmax(-1, Kind::Float);
+    let weights = scores.masked_fill(&mask.logical_not(), f64::NEG_INFINITY).softmax(-1, Kind::Float);
     weights.to_kind(v.kind()).matmul(v)
 }
 
-/// Appends each row's first `valid` keys behind its own length. What lies behind a row's length is never read.
-pub(super) fn append(inputs: &Tensor, lengths: &Tensor, keys: &Tensor, valid: &Tensor) -> AttentionState {
+/// Appends each row's first `valid` keys behind its own length. What lies behind a row's length is never read. Returns the
+/// inputs and their lengths.
+pub(super) fn append(inputs: &Tensor, lengths: &Tensor, keys: &Tensor, valid: &Tensor) -> (Tensor, Tensor) {
     let size = keys.size();
     let room = Tensor::zeros([size[0], size[1], size[2]], (Kind::Float, keys.device()));
     let slots = Tensor::arange(size[1], (Kind::Int64, keys.device())) + lengths.unsqueeze(-1);
     let index = slots.unsqueeze(-1).expand(&size, false);
-    AttentionState::Memory {
-        inputs: Tensor::cat(&[inputs, &room], 1).scatter(1, &index, &keys.to_kind(Kind::Float)),
-        lengths: lengths + valid,
+    (Tensor::cat(&[inputs, &room], 1).scatter(1, &index, &keys.to_kind(Kind::Float)), lengths + valid)
+}
+
+/// Keeps each row's last `window` inputs, and their lengths.
+pub(super) fn crop(inputs: &Tensor, lengths: &Tensor, window: i64) -> (Tensor, Tensor) {
+    let size = inputs.size();
+    if size[1] <= window {
+        return (inputs.shallow_clone(), lengths.shallow_clone());
     }
+    let first = (lengths - window).clamp_min(0).unsqueeze(-1);
+    let index = (Tensor::arange(window, (Kind::Int64, inputs.device())) + first).unsqueeze(-1);
+    let index = index.expand([size[0], window, size[2]], false);
+    (inputs.gather(1, &index, false), lengths.clamp_max(window))
 }
 
 /// q `(B, H, Tq, d)` over the memory `(B, T, D)` → `(B, H, Tq, d)`. Rows must have absorbed at least one key.
