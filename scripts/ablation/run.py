@@ -39,7 +39,7 @@ PIECES = {"source_vocab": 500}
 RUNS: dict[str, dict] = {
     "default": {},
     # Offline it would see the end of the source alone: it is trained for wait-k only.
-    "cross window": {"decoder_cross": "window", **STREAMING},
+    "cross window of 64": {"decoder_cross": "window", "window_steps": 64, **STREAMING},
     "cross relu": {"decoder_cross": "relu"},
     "cross leap": {"decoder_cross": "leap"},
     "cross cosformer": {"decoder_cross": "cosformer"},
@@ -59,7 +59,8 @@ RUNS: dict[str, dict] = {
     # Controls: what the rows above also changed.
     "wait-k only": STREAMING,
     "source pieces": PIECES,
-    "cross window of 64": {"decoder_cross": "window", "window_steps": 64, **STREAMING},
+    "cross window of 32": {"decoder_cross": "window", "window_steps": 32, **STREAMING},
+    "cross window of 96": {"decoder_cross": "window", "window_steps": 96, **STREAMING},
     "CTC weight 1": {"ctc-weight": 1.0},
     "cross leap, wait-k only": {"decoder_cross": "leap", **STREAMING},
 }
