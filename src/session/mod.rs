@@ -10,8 +10,8 @@
 //! next frame is looked at, so that the events are the same for any chunking of the audio; text is append-only; between
 //! requests the session and its state are one value, which [`snapshot`] turns into bytes and back.
 //!
-//! How to use one: [`Session::accept_waveform`] (or [`Session::accept_text`]), [`drive`], [`Session::poll_event`] until empty, again; in the end
-//! [`Session::input_finished`] and the same once more.
+//! How to use one: [`Session::accept_waveform`] (or [`Session::accept_text`]), [`drive`], [`Session::poll_event`] until
+//! empty, again; in the end [`Session::input_finished`] and the same once more.
 
 mod answer;
 mod config;

@@ -14,8 +14,8 @@ use crate::session::{
     translator::SourceInput,
 };
 
-/// Letters after which a word is cut in two.
-const MAX_WORD_CHARS: usize = 100;
+/// A longer word is cut in two.
+const MAX_WORD_BYTES: usize = 100;
 /// What a full stop shortens without ending a sentence.
 const ABBREVIATIONS: [&str; 16] =
     ["mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "etc", "no", "jr", "sr", "p", "pp", "cf"];
@@ -23,9 +23,9 @@ const ABBREVIATIONS: [&str; 16] =
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TextSource {
-    /// What has not been read.
+    /// What has not been read,
     waiting: VecDeque<Piece>,
-    /// The word whose end has not come.
+    /// and the word whose end has not come.
     word: String,
     /// Encoder steps of the running sentence; none between sentences.
     num_steps: Option<usize>,
@@ -53,7 +53,7 @@ impl TextSource {
                 }
             } else {
                 self.word.push(character);
-                if self.word.len() >= MAX_WORD_CHARS {
+                if self.word.len() >= MAX_WORD_BYTES {
                     self.end_word();
                 }
             }
@@ -90,6 +90,11 @@ impl TextSource {
             return Ok(if self.num_steps.take().is_some() { Step::End } else { Step::Moved });
         };
         let labels = assets.source_tokenizer.encode(&word).map_err(|e| SessionError::Text(e.to_string()))?;
+        if labels.is_empty() {
+            // Characters that the tokenizer drops.
+            self.consumed_words += 1;
+            return Ok(Step::Moved);
+        }
         let room = assets.spec.max_utterance_segments * assets.spec.steps_per_segment;
         match self.num_steps {
             None => {
@@ -97,7 +102,7 @@ impl TextSource {
                 self.num_steps = Some(0);
                 Ok(Step::Begin { start_ms: self.consumed_words })
             }
-            // Too long for one utterance. A word alone always fits: it has no more pieces than letters.
+            // Too long for one utterance; a word alone is not.
             Some(num_steps) if num_steps > 0 && num_steps + labels.len() > room => {
                 self.waiting.push_front(Piece::Word(word));
                 self.num_steps = None;
