@@ -47,6 +47,7 @@ INSTEAD = {
     "scripts/longform.sh data/eval scores/longform": "bash -n scripts/longform.sh",
     "scripts/probes.sh scores/probes": "bash -n scripts/probes.sh",
     "scripts/baseline.sh data/eval scores/baseline": "bash -n scripts/baseline.sh",
+    "scripts/ablation.sh data runs/ablation": "bash -n scripts/ablation.sh",
     # A step of `make test` of its own.
     "scripts/train_tiny.sh": "bash -n scripts/train_tiny.sh",
     # Minutes.
