@@ -18,8 +18,8 @@ use crate::text::{TextError, Tokenizer};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
-/// The file that lists the others.
-const MANIFEST: &str = "manifest.json";
+/// The file that lists the others, without which a folder is no bundle.
+pub const MANIFEST: &str = "manifest.json";
 const CONFIG: &str = "config.json";
 const SOURCE: &str = "tokenizer-source.json";
 const TARGET: &str = "tokenizer-target.json";
@@ -185,10 +185,11 @@ impl Bundle {
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
         let manifest: Manifest = read_versioned(&path)?;
-        let listed = |name: &'static str| manifest.files.contains_key(name).then_some(name);
-        for name in [CONFIG, SOURCE, TARGET, CMVN] {
-            listed(name).ok_or(BundleError::Unlisted(name))?;
-        }
+        let listed = |name| match manifest.files.contains_key(name) {
+            true => Ok(()),
+            false => Err(BundleError::Unlisted(name)),
+        };
+        [CONFIG, SOURCE, TARGET, CMVN].into_iter().try_for_each(listed)?;
         // Deflated or not.
         let weights = |name: &str| {
             let names = [name.to_owned(), name.to_owned() + DEFLATED];
@@ -204,7 +205,7 @@ impl Bundle {
         let mut id = hash(&fs::read(&path).map_err(file(&path))?);
         id.truncate(12);
         let text = |weights| {
-            listed(TEXT_SOURCE).ok_or(BundleError::Unlisted(TEXT_SOURCE))?;
+            listed(TEXT_SOURCE)?;
             Ok::<_, BundleError>(Text { weights, source: Tokenizer::from_file(folder.join(TEXT_SOURCE))? })
         };
         let text = weights(TEXT_WEIGHTS).map(text).transpose()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use decalage::bundle::{Bundle, DEFLATED, TEXT_SOURCE, TEXT_WEIGHTS, WEIGHTS};
+use decalage::bundle::{Bundle, DEFLATED, MANIFEST, TEXT_SOURCE, TEXT_WEIGHTS, WEIGHTS};
 use decalage::model::{deflate, part_of, prune, quantize, read_weights};
 use tch::{Kind, Tensor};
 
@@ -32,11 +32,9 @@ pub(crate) struct Compress {
 impl Compress {
     pub(crate) fn run(self) -> Result<()> {
         let bundle = Bundle::open(&self.bundle)?;
+        // Weights that are not deflated would be taken instead of those that are.
+        ensure!(!self.out.join(MANIFEST).exists(), "{} is a bundle, allowed: another folder", self.out.display());
         fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
-        ensure!(
-            self.out.canonicalize()? != self.bundle.canonicalize()?,
-            "--out is the bundle itself, allowed: another folder"
-        );
         bundle.assets.save(&self.out)?;
         let mut bytes = self.write(&bundle.weights, WEIGHTS)?;
         if let Some(text) = &bundle.text {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cascade::Reader;
-use crate::policy::PolicyKind;
 use crate::session::event::Event;
 use crate::session::translator::Translator;
 use crate::session::{Session, SessionAssets, SessionConfig, SessionError};
@@ -30,14 +29,10 @@ impl<'a, T: Translator> Recording<'a, T> {
         Ok(Self { session, translator, reader: None, compute: Duration::ZERO })
     }
 
-    /// Begins a recording that is only written down, and translated by what `reads` that.
-    ///
-    /// # Errors
-    /// As [`Session::new`].
-    pub fn cascade(hears: (&'a T, &Arc<SessionAssets>), reads: Self) -> Result<Self, SessionError> {
-        let config = SessionConfig { policy: PolicyKind::Transcribe, ..SessionConfig::default() };
-        let recording = Self::new(hears.0, hears.1, config)?;
-        Ok(Self { reader: Some(Box::new(Reader::new(reads))), ..recording })
+    /// What `hears` writes down, translated by what `reads` that; the policy of the former should be
+    /// [`PolicyKind::Transcribe`](crate::policy::PolicyKind::Transcribe).
+    pub fn cascade(hears: Self, reads: Self) -> Self {
+        Self { reader: Some(Box::new(Reader::new(reads))), ..hears }
     }
 
     /// Takes 16 kHz mono samples and hands over what they bring, each event with the time spent computing so far.
@@ -122,6 +117,7 @@ impl<'a, T: Translator> Recording<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::PolicyKind;
     use crate::session::event::Committed;
     use crate::session::scripted::ScriptedTranslator;
     use crate::session::tests::{assets, dialogue};
@@ -133,7 +129,8 @@ mod tests {
         let (translator, reads) = (ScriptedTranslator::new(&hears), Arc::new(reads));
         let config = || SessionConfig { policy: PolicyKind::WaitK { k: 1 }, ..SessionConfig::for_text() };
         let read = || Recording::new(&translator, &reads, config()).unwrap();
-        let mut cascade = Recording::cascade((&translator, &hears), read()).unwrap();
+        let transcribe = SessionConfig { policy: PolicyKind::Transcribe, ..SessionConfig::default() };
+        let mut cascade = Recording::cascade(Recording::new(&translator, &hears, transcribe).unwrap(), read());
         let (mut words, mut transcript, mut ends) = (Vec::new(), String::new(), Vec::new());
         let mut heed = |event, _| {
             match event {

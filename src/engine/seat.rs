@@ -115,23 +115,27 @@ impl<S: Clone> Seat<S> {
                 continue;
             }
             let Some(letter) = self.inbox.pop_front() else { return Next::Wait };
-            match &letter.input {
-                Input::Samples(_) | Input::Text(_) => {
-                    let accepted = match &letter.input {
-                        Input::Text(text) => self.session.accept_text(text),
-                        Input::Samples(samples) => self.session.accept_waveform(samples),
-                        _ => Ok(()),
-                    };
-                    if let Err(error) = accepted {
-                        self.fail(error.into());
-                        return Next::Over;
-                    }
-                    self.arrived(letter.received);
+            let accepted = match &letter.input {
+                Input::Samples(samples) => Some(self.session.accept_waveform(samples)),
+                Input::Text(text) => Some(self.session.accept_text(text)),
+                Input::Flush => {
+                    // Fails only if the session has failed, which the next round finds.
+                    drop(self.session.flush());
+                    None
                 }
-                // Fails only if the session has failed, which the next round finds.
-                Input::Flush => drop(self.session.flush()),
-                Input::Mark(_) => {}
-                Input::Finish => self.session.input_finished(),
+                Input::Mark(_) => None,
+                Input::Finish => {
+                    self.session.input_finished();
+                    None
+                }
+            };
+            match accepted {
+                Some(Ok(())) => self.arrived(letter.received),
+                Some(Err(error)) => {
+                    self.fail(error.into());
+                    return Next::Over;
+                }
+                None => {}
             }
             self.current = Some(letter);
         }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::app::{App, Place};
 use super::error::{ApiError, RETRY_AFTER_S};
 use super::openapi::Fails;
-use super::recordings::chunk;
+use super::recordings::{chunk, server_sent};
 use crate::engine::{Input, StreamError, StreamEvents, StreamInput};
 use crate::policy::{DEFAULT_BEAM_SIZE, PolicyKind};
 use crate::protocol::SessionInfo;
@@ -146,8 +146,6 @@ impl Translation {
                 Err(error) => Some((vec![error.body().to_string(), "[DONE]".to_owned()], None)),
             }
         });
-        let events =
-            whole.flat_map(|data| stream::iter(data.into_iter().map(|data| Ok(sse::Event::default().data(data)))));
-        Sse::new(events).keep_alive(sse::KeepAlive::default())
+        server_sent(whole)
     }
 }

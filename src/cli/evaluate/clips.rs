@@ -83,16 +83,14 @@ impl Evaluate {
             None => PolicyKind::Offline { beam_size: self.beam },
         };
         let clip = |lag| {
-            let reads =
-                text.map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }));
-            let recording = match (speech, reads.transpose()?) {
-                (Some(model), None) => model.begin(SessionConfig {
-                    policy: policy(lag),
-                    vad_threshold: self.vad_threshold,
-                    ..SessionConfig::default()
-                })?,
-                (Some(model), Some(reads)) => Recording::cascade((&model.translator, &model.assets), reads)?,
-                (None, Some(reads)) => reads,
+            let reads = text
+                .map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }))
+                .transpose()?;
+            let policy = if self.cascade { PolicyKind::Transcribe } else { policy(lag) };
+            let config = SessionConfig { policy, vad_threshold: self.vad_threshold, ..SessionConfig::default() };
+            let recording = match (speech.map(|model| model.begin(config)).transpose()?, reads) {
+                (Some(hears), Some(reads)) => Recording::cascade(hears, reads),
+                (Some(one), None) | (None, Some(one)) => one,
                 (None, None) => bail!("nothing hears or reads"),
             };
             translate_clip(index, example, &input, recording)

@@ -155,11 +155,16 @@ impl Recording {
                 }
             }
         });
-        let events = whole.flat_map(|data| {
-            stream::iter(data.into_iter().map(|data| Ok::<_, Infallible>(sse::Event::default().data(data))))
-        });
-        Sse::new(events).keep_alive(sse::KeepAlive::default())
+        server_sent(whole)
     }
+}
+
+/// Server-sent events, each with its data, that come some at a time.
+pub(super) fn server_sent(
+    whole: impl Stream<Item = Vec<String>> + Send + 'static,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let events = whole.flat_map(|data| stream::iter(data.into_iter().map(|data| Ok(sse::Event::default().data(data)))));
+    Sse::new(events).keep_alive(sse::KeepAlive::default())
 }
 
 /// The thread that decodes.
