@@ -185,11 +185,15 @@ fn engine(config: &Config, bundle: Arc<Bundle>, metrics: &Metrics) -> Result<Eng
     Ok(Engine::start(&layout, assets, metrics, make)?)
 }
 
-/// Text is quickly read: one thread for all of it.
+/// Text is quickly read: one thread for those who write, one for what is there already.
 fn text_engine(config: &Config, bundle: Arc<Bundle>, metrics: &Metrics) -> Result<Option<Engine>> {
     let Some(assets) = text_session_assets(&bundle) else { return Ok(None) };
-    let max_recordings = config.model.max_recordings;
-    let layout = EngineConfig { workers: 0, max_batch: config.model.max_batch, max_sessions: 0, max_recordings };
+    let layout = EngineConfig {
+        workers: 1,
+        max_batch: config.model.max_batch,
+        max_sessions: config.model.max_sessions,
+        max_recordings: config.model.max_recordings,
+    };
     let make = move || {
         tch::set_num_threads(1);
         TorchTranslator::load_text(&bundle, Device::Cpu)

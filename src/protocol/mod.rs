@@ -35,13 +35,22 @@ impl Message {
     }
 }
 
+/// What is to be translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Speech, so encoded.
+    Audio(Encoding),
+    /// Text.
+    Text,
+}
+
 /// What a connection asks for, read from its URL by the dialect's `parse`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamOptions {
     /// Name of the model; `None` takes the only one.
     pub model: Option<String>,
-    /// How the audio comes.
-    pub encoding: Encoding,
+    /// What the client sends.
+    pub source: Source,
     /// Lag of the wait-k policy; `None` takes the server's.
     pub k: Option<usize>,
     /// Language spoken, if the client says it.

@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::StreamOptions;
+use super::{Source, StreamOptions};
 use crate::{
     audio::Encoding,
     session::event::{Command, Event},
@@ -166,7 +166,7 @@ impl SimulEval {
                 self.rate_hz = Some(rate_hz);
                 Ok(Some(StreamOptions {
                     model: None,
-                    encoding: Encoding::F32 { rate_hz, channels: 1 },
+                    source: Source::Audio(Encoding::F32 { rate_hz, channels: 1 }),
                     k: None,
                     source_language: None,
                     target_language: None,
@@ -249,7 +249,7 @@ mod tests {
         let mut agent = SimulEval::default();
         agent.reset();
         let input = agent.input(&segment("[0.5, -1.0]", false)).unwrap();
-        assert_eq!(input.open.unwrap().encoding, Encoding::F32 { rate_hz: 16_000, channels: 1 });
+        assert_eq!(input.open.unwrap().source, Source::Audio(Encoding::F32 { rate_hz: 16_000, channels: 1 }));
         let bytes = [0.5_f32.to_le_bytes(), (-1.0_f32).to_le_bytes()].concat();
         assert_eq!(input.commands, [Command::Audio(bytes), Command::Mark(1)]);
         assert_eq!(agent.output(), Ok(None), "the stream has not heard it yet");

@@ -21,7 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo, StreamOptions};
+use super::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo, Source, StreamOptions};
 use crate::{
     audio::Encoding,
     session::event::{Command, Emission, Event},
@@ -124,7 +124,7 @@ impl Simulstream {
         }
         let options = StreamOptions {
             model: None,
-            encoding: Encoding::Pcm16 { rate_hz: header.sample_rate, channels: 1 },
+            source: Source::Audio(Encoding::Pcm16 { rate_hz: header.sample_rate, channels: 1 }),
             k: None,
             source_language: header.source_lang,
             target_language: header.target_lang,
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_recording_is_answered_and_logged() {
         let (mut dialect, options, lines) = opened(HEADER);
-        assert_eq!(options.encoding, Encoding::Pcm16 { rate_hz: 8000, channels: 1 });
+        assert_eq!(options.source, Source::Audio(Encoding::Pcm16 { rate_hz: 8000, channels: 1 }));
         assert_eq!((options.source_language, options.target_language.as_deref()), (None, Some("de")));
 
         let chunk =
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_recording_without_a_name_is_not_logged() {
         let (mut dialect, options, lines) = opened("{}");
-        assert_eq!(options.encoding, Encoding::Pcm16 { rate_hz: 16_000, channels: 1 });
+        assert_eq!(options.source, Source::Audio(Encoding::Pcm16 { rate_hz: 16_000, channels: 1 }));
         assert_eq!(dialect.emit(&emission(Event::Finished, 0, 0)).len(), 2);
         assert_eq!(logged(&lines), Vec::<String>::new());
         let line = MetricsLine::Loading { model_loading_time: 1.5 };

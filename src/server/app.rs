@@ -179,9 +179,14 @@ impl App {
     }
 
     /// The same of one that reads.
-    pub(super) fn admit_text(&self, principal: &Principal, config: SessionConfig) -> Result<Admitted, ApiError> {
+    pub(super) fn admit_text(
+        &self,
+        principal: &Principal,
+        config: SessionConfig,
+        pace: Pace,
+    ) -> Result<Admitted, ApiError> {
         let unable = || ApiError::not_found(format!("the model {} does not read text", self.0.model.name));
-        self.admit_to(self.0.text.as_ref().ok_or_else(unable)?, principal, config, Pace::Recording)
+        self.admit_to(self.0.text.as_ref().ok_or_else(unable)?, principal, config, pace)
     }
 
     fn admit_to(

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
 use super::app::{Admitted, App, Place};
-use crate::audio::{AudioDecoder, AudioError};
+use crate::audio::{AudioDecoder, AudioError, Limits};
 use crate::engine::{Input, StreamError, StreamEvents, StreamInput};
-use crate::protocol::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo};
+use crate::protocol::{Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo, Source};
 use crate::session::event::{Command, Event};
 
 /// Bytes decoded at a time: some milliseconds of work,
@@ -32,7 +32,7 @@ const PINGS_PER_IDLE: u32 = 3;
 pub(super) struct Conversation {
     app: App,
     dialect: Box<dyn Dialect>,
-    decoder: Option<AudioDecoder>,
+    front: Front,
     input: StreamInput,
     events: StreamEvents,
     info: SessionInfo,
@@ -46,6 +46,30 @@ pub(super) struct Conversation {
     heard: Instant,
     spoken: Instant,
     _place: Place,
+}
+
+/// What the client's bytes go through.
+pub(super) enum Front {
+    /// Speech.
+    Audio(AudioDecoder),
+    /// Text goes as it is.
+    Text,
+    /// The input is over, or the decoder at work.
+    Closed,
+}
+
+impl Front {
+    /// For what a stream was opened with.
+    pub(super) fn new(source: Source, limits: &Limits) -> Result<Self, AudioError> {
+        match source {
+            Source::Audio(encoding) => Ok(Self::Audio(AudioDecoder::new(encoding, limits)?)),
+            Source::Text => Ok(Self::Text),
+        }
+    }
+
+    fn is_container(&self) -> bool {
+        matches!(self, Self::Audio(decoder) if decoder.is_container())
+    }
 }
 
 /// Why a conversation stops: with a good-bye, or because nobody is there to hear one.
@@ -81,13 +105,13 @@ fn undecodable(error: AudioError) -> Result<(), Stop> {
 }
 
 impl Conversation {
-    pub(super) fn new(app: App, admitted: Admitted, dialect: Box<dyn Dialect>, decoder: AudioDecoder) -> Self {
+    pub(super) fn new(app: App, admitted: Admitted, dialect: Box<dyn Dialect>, front: Front) -> Self {
         let Admitted { input, events, info, place } = admitted;
         let now = Instant::now();
         Self {
             app,
             dialect,
-            decoder: Some(decoder),
+            front,
             input,
             events,
             info,
@@ -216,8 +240,7 @@ impl Conversation {
                 // Comes too late; the close frame will say so.
                 Action::Command(_) if self.draining => {}
                 Action::Command(Command::Audio(bytes)) => {
-                    let is_container = self.decoder.as_ref().is_some_and(AudioDecoder::is_container);
-                    let piece_bytes = if is_container { CONTAINER_PIECE_BYTES } else { PIECE_BYTES };
+                    let piece_bytes = if self.front.is_container() { CONTAINER_PIECE_BYTES } else { PIECE_BYTES };
                     self.commands.extend(bytes.chunks(piece_bytes).map(|piece| Command::Audio(piece.to_vec())));
                 }
                 Action::Command(command) => {
@@ -248,32 +271,44 @@ impl Conversation {
     async fn perform(&mut self, command: Command) -> Result<(), Stop> {
         match command {
             Command::Audio(bytes) => {
-                let Some(decoder) = self.decoder.take() else {
-                    return fail(FailureKind::InvalidMessage, "audio after the end of the input");
+                let Front::Audio(decoder) = std::mem::replace(&mut self.front, Front::Closed) else {
+                    return fail(
+                        FailureKind::InvalidMessage,
+                        "audio where none is taken, or after the end of the input",
+                    );
                 };
                 let (mut decoder, pushed) = work(decoder, move |decoder| decoder.push(&bytes)).await?;
                 self.speak(decoder.take());
-                self.decoder = Some(decoder);
+                self.front = Front::Audio(decoder);
                 pushed.or_else(undecodable)?;
             }
+            Command::Text(text) => self.input.push(Input::Text(text)),
             Command::Flush => self.input.push(Input::Flush),
             Command::Mark(number) => self.input.push(Input::Mark(number)),
             Command::Finish => {
-                let Some(decoder) = self.decoder.take() else { return Ok(()) };
-                let (mut decoder, finished) = work(decoder, AudioDecoder::finish).await?;
-                let rest = match finished {
-                    Ok(rest) => rest,
-                    // A stream that breaks off is translated as far as it goes, but it must have been one.
-                    Err(error @ (AudioError::Truncated { .. } | AudioError::Damaged { .. })) => {
-                        tracing::warn!("the audio ends badly: {error}");
-                        decoder.take()
-                    }
-                    Err(error) => return undecodable(error),
-                };
-                self.speak(rest);
+                match std::mem::replace(&mut self.front, Front::Closed) {
+                    Front::Audio(decoder) => self.decode_rest(decoder).await?,
+                    Front::Text => {}
+                    Front::Closed => return Ok(()),
+                }
                 self.input.push(Input::Finish);
             }
         }
+        Ok(())
+    }
+
+    async fn decode_rest(&mut self, decoder: AudioDecoder) -> Result<(), Stop> {
+        let (mut decoder, finished) = work(decoder, AudioDecoder::finish).await?;
+        let rest = match finished {
+            Ok(rest) => rest,
+            // A stream that breaks off is translated as far as it goes, but it must have been one.
+            Err(error @ (AudioError::Truncated { .. } | AudioError::Damaged { .. })) => {
+                tracing::warn!("the audio ends badly: {error}");
+                decoder.take()
+            }
+            Err(error) => return undecodable(error),
+        };
+        self.speak(rest);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use super::app::{App, Place};
 use super::auth::Principal;
-use super::conversation::{Conversation, farewell};
+use super::conversation::{Conversation, Front, farewell};
 use super::error::ApiError;
 use super::ws::{bounded, limits, session_config};
 use crate::audio::AudioDecoder;
@@ -33,7 +33,7 @@ use crate::config::KeyHash;
 use crate::engine::{Input, Pace, StreamEvents, StreamInput};
 use crate::protocol::simuleval::{self, SimulEval};
 use crate::protocol::simulstream::{MetricsLine, MetricsSink, Simulstream, closing};
-use crate::protocol::{End, Failure, FailureKind, Message, StreamOptions};
+use crate::protocol::{End, Failure, FailureKind, Message, Source, StreamOptions};
 use crate::session::event::{Command, Event};
 
 /// Half a minute of samples as JSON numbers.
@@ -153,11 +153,11 @@ fn begin(eval: &Eval, first: &Message) -> Result<(Conversation, tracing::Span), 
     let refused = |error: ApiError| Failure::new(FailureKind::InvalidMessage, error.message);
     let (dialect, options) = Simulstream::parse(first, metrics_sink(eval.log.clone()))?;
     app.check_languages(options.source_language.as_deref(), options.target_language.as_deref()).map_err(refused)?;
-    let decoder = AudioDecoder::new(options.encoding, &limits(app));
-    let decoder = decoder.map_err(|error| Failure::new(FailureKind::UndecodableAudio, error.to_string()))?;
+    let front = Front::new(options.source, &limits(app));
+    let front = front.map_err(|error| Failure::new(FailureKind::UndecodableAudio, error.to_string()))?;
     let admitted = app.admit(&anybody(), session_config(app, &options), Pace::Live).map_err(refused)?;
     let span = tracing::info_span!("stream", id = admitted.info.id);
-    Ok((Conversation::new(app.clone(), admitted, Box::new(dialect), decoder), span))
+    Ok((Conversation::new(app.clone(), admitted, Box::new(dialect), front), span))
 }
 
 async fn reset(State(eval): State<Eval>) {
@@ -244,7 +244,10 @@ impl Sentence {
 
 fn open(eval: &Eval, options: &StreamOptions) -> Result<Open, ApiError> {
     let app = &eval.app;
-    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
+    let Source::Audio(encoding) = options.source else {
+        return Err(ApiError::invalid(None, "text, allowed is audio"));
+    };
+    let decoder = AudioDecoder::new(encoding, &limits(app))?;
     let admitted = app.admit(&anybody(), session_config(app, options), Pace::Live)?;
     let id = admitted.info.id;
     tracing::info!(id, "opened");
@@ -274,6 +277,7 @@ impl Open {
                 self.decoder.push(&bytes).map_err(|error| error.to_string())?;
                 vec![Input::Samples(self.decoder.take())]
             }
+            Command::Text(text) => vec![Input::Text(text)],
             Command::Flush => vec![Input::Flush],
             Command::Mark(number) => vec![Input::Mark(number)],
             Command::Finish => {

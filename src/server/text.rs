@@ -17,7 +17,7 @@ use super::app::{App, Place};
 use super::error::{ApiError, RETRY_AFTER_S};
 use super::openapi::Fails;
 use super::recordings::{chunk, server_sent};
-use crate::engine::{Input, StreamError, StreamEvents, StreamInput};
+use crate::engine::{Input, Pace, StreamError, StreamEvents, StreamInput};
 use crate::policy::{DEFAULT_BEAM_SIZE, PolicyKind};
 use crate::protocol::SessionInfo;
 use crate::session::SessionConfig;
@@ -73,7 +73,8 @@ pub(super) async fn translate(State(app): State<App>, request: Request) -> Resul
         None => PolicyKind::Offline { beam_size: DEFAULT_BEAM_SIZE },
     };
     let token = app.shutdown().hold();
-    let admitted = app.admit_text(&principal, SessionConfig { policy, ..SessionConfig::for_text() })?;
+    let admitted =
+        app.admit_text(&principal, SessionConfig { policy, ..SessionConfig::for_text() }, Pace::Recording)?;
     // Ends with the stream, whose credits it waits for.
     tokio::spawn(feed(wanted.text, admitted.input));
     let (info, events, place) = (admitted.info, admitted.events, admitted.place);

@@ -11,15 +11,15 @@ use tracing::Instrument;
 
 use super::app::App;
 use super::auth::{Principal, SUBPROTOCOLS};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Front};
 use super::error::ApiError;
 use super::openapi::Fails;
-use crate::audio::{AudioDecoder, Limits};
+use crate::audio::Limits;
 use crate::engine::Pace;
 use crate::policy::PolicyKind;
 use crate::protocol::deepgram::Deepgram;
 use crate::protocol::realtime::Realtime;
-use crate::protocol::{Dialect, StreamOptions};
+use crate::protocol::{Dialect, Source, StreamOptions};
 use crate::session::SessionConfig;
 
 /// The default of 128 KiB is allocated for each connection at once.
@@ -53,13 +53,14 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
     params(
         ("model" = String, Query, description = "The model that is served"),
         ("input_format" = Option<String>, Query,
-            description = "`pcm16` (default) or `f32`: raw little-endian samples; `opus`, `webm` or `ogg`: a container"),
+            description = "`pcm16` (default) or `f32`: raw little-endian samples; `opus`, `webm` or `ogg`: a container; \
+                           `text`: text instead of audio"),
         ("rate" = Option<u32>, Query, minimum = 8000, maximum = 192_000,
             description = "Of raw samples, in Hz; 24000 if absent"),
         ("channels" = Option<u16>, Query, minimum = 1, maximum = 2,
             description = "Of raw samples, interleaved; 1 if absent"),
         ("k" = Option<u32>, Query, minimum = 1,
-            description = "Lag of the wait-k policy in segments with speech; the server's if absent"),
+            description = "Lag of the wait-k policy in segments with speech, of text in words; the server's if absent"),
         ("ext" = Option<String>, Query,
             description = "Extensions with commas between: `lag`, `vad`, `tentative`, `go_away`"),
     ),
@@ -144,11 +145,15 @@ fn open(
             return Err(ApiError { status: error.status(), ..ApiError::invalid(None, error.body_text()) });
         }
     };
-    let admitted = app.admit(principal, session_config(app, options), Pace::Live)?;
+    let config = session_config(app, options);
+    let admitted = match options.source {
+        Source::Audio(_) => app.admit(principal, config, Pace::Live)?,
+        Source::Text => app.admit_text(principal, config, Pace::Live)?,
+    };
     // Only now: a container's decoder is a thread.
-    let decoder = AudioDecoder::new(options.encoding, &limits(app))?;
+    let front = Front::new(options.source, &limits(app))?;
     let span = tracing::info_span!("stream", id = admitted.info.id, key = %principal);
-    let conversation = Conversation::new(app.clone(), admitted, dialect, decoder);
+    let conversation = Conversation::new(app.clone(), admitted, dialect, front);
     // Counts from before the upgrade, so that a server that stops waits for it.
     let token = app.shutdown().hold();
     Ok(bounded(app, upgrade).protocols(SUBPROTOCOLS).on_upgrade(move |socket| {
@@ -174,10 +179,14 @@ pub(super) fn bounded(app: &App, upgrade: WebSocketUpgrade) -> WebSocketUpgrade 
 
 /// How a stream with these options behaves.
 pub(super) fn session_config(app: &App, options: &StreamOptions) -> SessionConfig {
+    let usual = match options.source {
+        Source::Audio(_) => SessionConfig::default(),
+        Source::Text => SessionConfig::for_text(),
+    };
     SessionConfig {
         policy: PolicyKind::WaitK { k: options.k.unwrap_or(app.config().model.k) },
         tentative_tokens: if options.tentative { TENTATIVE_TOKENS } else { 0 },
-        ..SessionConfig::default()
+        ..usual
     }
 }
 

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// More audio, in the encoding agreed on when the stream was opened; any number of bytes.
     Audio(Vec<u8>),
+    /// More text, where that is translated: any number of characters.
+    Text(String),
     /// Translate what has been heard: the utterance ends here. Answered by [`Event::Flushed`].
     Flush,
     /// Say when everything before this has been worked off. Answered by [`Event::Marked`].
     Mark(u64),
-    /// No more audio will come. Answered, after everything else, by [`Event::Finished`].
+    /// No more input will come. Answered, after everything else, by [`Event::Finished`].
     Finish,
 }
 

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use decalage::{
     audio::Encoding,
     protocol::{
-        Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo,
+        Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo, Source,
         deepgram::Deepgram,
         realtime::Realtime,
         simuleval::{Input, SimulEval, SimulEvalError},
@@ -70,7 +70,7 @@ impl Connection {
                     Ok((mut dialect, options)) => {
                         let messages = dialect.open(info);
                         self.side = Side::Socket(Box::new(dialect));
-                        self.output.push_back(opened(options.encoding));
+                        self.output.push_back(opened(options.source));
                         self.say(&messages);
                     }
                     Err(failure) => self.close(closing(&End::Failed(failure))),
@@ -203,7 +203,7 @@ fn event(step: &Value) -> Event {
 fn taken(done: Result<Input, SimulEvalError>) -> Vec<Value> {
     match done {
         Ok(Input { open, commands }) => {
-            let opened = open.map(|options| opened(options.encoding));
+            let opened = open.map(|options| opened(options.source));
             let steps = opened.into_iter().chain(commands.iter().map(codec_step));
             steps.chain([json!({ "from": "server", "status": 200 })]).collect()
         }
@@ -215,10 +215,11 @@ fn refused(error: &SimulEvalError) -> Value {
     json!({ "from": "server", "status": 400, "body": error.to_string() })
 }
 
-fn opened(encoding: Encoding) -> Value {
-    match encoding {
-        Encoding::Pcm16 { rate_hz, channels: 1 } => json!({ "from": "codec", "open": "pcm16", "rate_hz": rate_hz }),
-        Encoding::F32 { rate_hz, channels: 1 } => json!({ "from": "codec", "open": "f32", "rate_hz": rate_hz }),
+fn opened(source: Source) -> Value {
+    let raw = |name: &str, rate_hz: u32| json!({ "from": "codec", "open": name, "rate_hz": rate_hz });
+    match source {
+        Source::Audio(Encoding::Pcm16 { rate_hz, channels: 1 }) => raw("pcm16", rate_hz),
+        Source::Audio(Encoding::F32 { rate_hz, channels: 1 }) => raw("f32", rate_hz),
         other => panic!("no fixture describes {other:?}"),
     }
 }
@@ -226,6 +227,7 @@ fn opened(encoding: Encoding) -> Value {
 fn codec_step(command: &Command) -> Value {
     match command {
         Command::Audio(bytes) => json!({ "from": "codec", "audio_base64": BASE64_STANDARD.encode(bytes) }),
+        Command::Text(text) => json!({ "from": "codec", "text": text }),
         Command::Flush => json!({ "from": "codec", "command": "flush" }),
         Command::Mark(mark) => json!({ "from": "codec", "command": "mark", "mark": mark }),
         Command::Finish => json!({ "from": "codec", "command": "finish" }),

@@ -90,7 +90,7 @@ pub(crate) async fn start(config: Config) -> Server {
     let fragile = Fragile { inner: ScriptedTranslator::new(&ASSETS), loudest: *LOUDEST, gate: Arc::clone(&gate) };
     let make = move || Ok::<_, Infallible>(fragile.clone());
     let engine = Engine::start(&layout, Arc::clone(&ASSETS), &metrics, make).unwrap();
-    let reading = EngineConfig { workers: 0, max_sessions: 0, ..layout };
+    let reading = EngineConfig { workers: 1, ..layout };
     let read = || Ok::<_, Infallible>(ScriptedTranslator::new(&TEXT_ASSETS));
     let text = Engine::start(&reading, Arc::clone(&TEXT_ASSETS), &metrics, read).unwrap();
     let model = ModelInfo {

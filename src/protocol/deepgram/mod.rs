@@ -76,10 +76,10 @@ impl Deepgram {
     /// # Errors
     /// If one of these has a value that is not allowed, or raw audio comes without its rate.
     pub fn parse(query: &[(String, String)]) -> Result<(Self, StreamOptions), QueryError> {
-        let (wishes, options) = query::parse(query)?;
+        let (wishes, encoding, options) = query::parse(query)?;
         let dialect = Self {
             wishes,
-            encoding: options.encoding,
+            encoding,
             metadata: Value::Null,
             created_at: 0,
             sha256: Sha256::new(),

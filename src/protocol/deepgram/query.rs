@@ -4,7 +4,7 @@
 use crate::{
     audio::Encoding,
     protocol::{
-        StreamOptions,
+        Source, StreamOptions,
         query::{Query, QueryError},
     },
 };
@@ -22,8 +22,9 @@ pub(super) struct Wishes {
     pub(super) endpointing: bool,
 }
 
-pub(super) fn parse(query: &[(String, String)]) -> Result<(Wishes, StreamOptions), QueryError> {
+pub(super) fn parse(query: &[(String, String)]) -> Result<(Wishes, Encoding, StreamOptions), QueryError> {
     let query = Query(query);
+    let encoding = encoding(query)?;
     let interim_results = query.flag("interim_results")?;
     let range = 1000..=5000;
     let utterance_end = query.number::<u32>("utterance_end_ms", |ms| range.contains(ms), "1000 to 5000")?.is_some();
@@ -35,13 +36,13 @@ pub(super) fn parse(query: &[(String, String)]) -> Result<(Wishes, StreamOptions
     };
     let options = StreamOptions {
         model: query.get("model").map(str::to_owned),
-        encoding: encoding(query)?,
+        source: Source::Audio(encoding),
         k: None,
         source_language: query.get("language").map(primary_language),
         target_language: query.get("target_language").map(primary_language),
         tentative: interim_results,
     };
-    Ok((wishes, options))
+    Ok((wishes, encoding, options))
 }
 
 /// Without `encoding` the bytes say themselves what they are.
@@ -83,12 +84,12 @@ mod tests {
     use crate::protocol::query::pairs;
 
     fn options(query: &[(&str, &str)]) -> Result<StreamOptions, QueryError> {
-        parse(&pairs(query)).map(|(_, options)| options)
+        parse(&pairs(query)).map(|(_, _, options)| options)
     }
 
     #[test]
     fn encodings_are_read() {
-        let encoding = |query: &[(&str, &str)]| options(query).map(|options| options.encoding);
+        let encoding = |query: &[(&str, &str)]| parse(&pairs(query)).map(|(_, encoding, _)| encoding);
         assert_eq!(encoding(&[]), Ok(Encoding::Container));
         assert_eq!(encoding(&[("sample_rate", "16000")]), Ok(Encoding::Container));
         assert_eq!(encoding(&[("encoding", "ogg-opus")]), Ok(Encoding::Container));
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn wishes_are_read_and_the_rest_is_ignored() {
-        let (wishes, options) =
+        let (wishes, _, options) =
             parse(&pairs(&[("model", "nova-3"), ("smart_format", "true"), ("diarize", "x")])).unwrap();
         assert_eq!(options.model.as_deref(), Some("nova-3"));
         assert!(!options.tentative);
@@ -133,7 +134,7 @@ mod tests {
             ("language", "en-US"),
             ("target_language", "DE"),
         ];
-        let (wishes, options) = parse(&pairs(&all)).unwrap();
+        let (wishes, _, options) = parse(&pairs(&all)).unwrap();
         assert!(options.tentative);
         assert_eq!(options.source_language.as_deref(), Some("en"));
         assert_eq!(options.target_language.as_deref(), Some("de"));

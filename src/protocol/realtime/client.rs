@@ -38,13 +38,19 @@ pub enum ClientEvent {
         #[serde(serialize_with = "base64")]
         audio: Vec<u8>,
     },
+    /// More text, in a session that was opened for text.
+    #[serde(rename = "session.input_text.append")]
+    AppendText {
+        /// Any number of characters. A word counts when white space follows it; a sentence ends with its full stop or line.
+        text: String,
+    },
     /// Say when all audio before this has been worked off; answered by `session.marked`.
     #[serde(rename = "session.mark")]
     Mark {
         /// Comes back in the answer.
         mark: u64,
     },
-    /// No more audio will come; answered, after everything else, by `session.closed`.
+    /// No more input will come; answered, after everything else, by `session.closed`.
     #[serde(rename = "session.close")]
     Close,
 }
@@ -86,13 +92,15 @@ fn event(message: &Value) -> Result<ClientEvent, ErrorBody> {
             let invalid = |error| ErrorBody::invalid("invalid_value", Some("audio"), format!("not base64: {error}"));
             Ok(ClientEvent::Append { audio: BASE64_STANDARD.decode(audio).map_err(invalid)? })
         }
+        Some("session.input_text.append") => Ok(ClientEvent::AppendText { text: field(message, "text")? }),
         Some("session.mark") => Ok(ClientEvent::Mark { mark: field(message, "mark")? }),
         Some("session.close") => Ok(ClientEvent::Close),
         other => {
             let found = other.map_or("no type".to_owned(), |other| {
                 format!("of type {:?}", other.chars().take(64).collect::<String>())
             });
-            let allowed = "session.update, session.input_audio_buffer.append, session.mark or session.close";
+            let allowed = "session.update, session.input_audio_buffer.append, session.input_text.append, session.mark or \
+                           session.close";
             let error = format!("an event must be of type {allowed}, not {found}");
             Err(ErrorBody::invalid("invalid_event", Some("type"), error))
         }

@@ -26,7 +26,7 @@ pub use session::{
 };
 
 use super::{
-    Action, Closing, Dialect, End, Message, SessionInfo, StreamOptions,
+    Action, Closing, Dialect, End, Failure, FailureKind, Message, SessionInfo, Source, StreamOptions,
     query::{Query, QueryError},
 };
 use crate::{
@@ -43,9 +43,11 @@ const FRAME_MS: u64 = 200;
 #[derive(Debug)]
 pub struct Realtime {
     session: Option<Session>,
-    encoding: Encoding,
-    /// Those asked for in the URL.
+    source: Source,
+    /// Those asked for in the URL,
     extensions: BTreeSet<Extension>,
+    /// and those that can be on.
+    available: BTreeSet<Extension>,
     preset: Option<SessionUpdate>,
     closing: bool,
     num_events: u64,
@@ -66,18 +68,23 @@ impl Realtime {
         let model = query.get("model").filter(|model| !model.is_empty());
         let missing = || QueryError::Missing { param: "model", allowed: "the name of a model".into() };
         let model = model.ok_or_else(missing)?.to_owned();
-        let encoding = encoding(query)?;
+        let source = source(query)?;
         let k = query.number("k", |k| *k > 0, "1 and more")?;
-        let extensions = extensions(query)?;
+        let extensions = extensions(query, source)?;
+        let mut available = of(source);
+        if !extensions.contains(&Extension::Tentative) {
+            available.remove(&Extension::Tentative);
+        }
         let options = StreamOptions {
             model: Some(model),
-            encoding,
+            source,
             k,
             source_language: None,
             target_language: None,
             tentative: extensions.contains(&Extension::Tentative),
         };
-        Ok((Self { session: None, encoding, extensions, preset: None, closing: false, num_events: 0 }, options))
+        let session = None;
+        Ok((Self { session, source, extensions, available, preset: None, closing: false, num_events: 0 }, options))
     }
 
     /// Lets the session begin as an update would make it: the settings that an ephemeral key was given for.
@@ -97,14 +104,22 @@ impl Realtime {
         }
         match event {
             ClientEvent::Append { audio } => {
-                check_whole_samples(&audio, self.encoding)?;
+                let Source::Audio(encoding) = self.source else {
+                    let message = "this session has text; send session.input_text.append";
+                    return Err(ErrorBody::invalid("invalid_event", Some("type"), message));
+                };
+                check_whole_samples(&audio, encoding)?;
                 Ok(Action::Command(Command::Audio(audio)))
             }
+            ClientEvent::AppendText { text } if self.source == Source::Text => Ok(Action::Command(Command::Text(text))),
+            ClientEvent::AppendText { .. } => {
+                let message = "this session has audio; open one with input_format=text";
+                Err(ErrorBody::invalid("invalid_event", Some("type"), message))
+            }
             ClientEvent::Update { session: update } => {
-                let tentative = self.extensions.contains(&Extension::Tentative);
                 let unopened = || ErrorBody::invalid("invalid_event", None, "the session is not open yet");
                 let session = self.session.as_mut().ok_or_else(unopened)?;
-                session.update(update, tentative)?;
+                session.update(update, &self.available)?;
                 let session = session.clone();
                 Ok(Action::Reply(self.message(ServerEvent::Updated { session })))
             }
@@ -124,10 +139,18 @@ impl Realtime {
         match &emission.event {
             Event::Committed(word) => {
                 let (seq, source_ms, lag_ms) = (word.seq, word.source_ms, emission.lag_ms);
-                let delta = Delta {
-                    seq: Some(seq),
-                    ..delta(&word.text, source_ms, word.start_ms, word.end_ms, emission.emitted_ms)
+                let delta = match self.source {
+                    Source::Audio(_) => delta(&word.text, source_ms, word.start_ms, word.end_ms, emission.emitted_ms),
+                    // Its words are counted, it has no time.
+                    Source::Text => Delta {
+                        delta: word.text.clone(),
+                        src_start_word: Some(word.start_ms),
+                        src_end_word: Some(word.end_ms),
+                        emitted_ms: Some(emission.emitted_ms),
+                        ..Delta::default()
+                    },
                 };
+                let delta = Delta { seq: Some(seq), ..delta };
                 let metrics = on(Extension::Lag).then_some(ServerEvent::Metrics { seq, source_ms, lag_ms });
                 [ServerEvent::OutputTranscript(delta)].into_iter().chain(metrics).collect()
             }
@@ -155,8 +178,7 @@ impl Dialect for Realtime {
     fn open(&mut self, info: &SessionInfo) -> Vec<Message> {
         let mut session = Session::new(info);
         session.extensions = self.extensions.clone();
-        let tentative = self.extensions.contains(&Extension::Tentative);
-        let refused = self.preset.take().and_then(|update| session.update(update, tentative).err());
+        let refused = self.preset.take().and_then(|update| session.update(update, &self.available).err());
         self.session = Some(session.clone());
         let events = [ServerEvent::Created { session }].into_iter();
         events.chain(refused.map(|error| ServerEvent::Error { error })).map(|event| self.message(event)).collect()
@@ -164,6 +186,10 @@ impl Dialect for Realtime {
 
     fn receive(&mut self, message: Message) -> Vec<Action> {
         let read = match message {
+            Message::Binary(_) if self.source == Source::Text => {
+                let message = "a binary message is audio, and this session has text";
+                return vec![Action::Fail(Failure::new(FailureKind::UnsupportedData, message))];
+            }
             // Any split of the bytes will do, so that their number means nothing.
             Message::Binary(bytes) if !self.closing => return vec![Action::Command(Command::Audio(bytes))],
             Message::Binary(audio) => Ok(ClientMessage { event_id: None, event: ClientEvent::Append { audio } }),
@@ -201,28 +227,42 @@ impl Dialect for Realtime {
     }
 }
 
-fn encoding(query: Query<'_>) -> Result<Encoding, QueryError> {
+fn source(query: Query<'_>) -> Result<Source, QueryError> {
     let raw = || Ok((query.rate_hz("rate")?.unwrap_or(DEFAULT_RATE_HZ), query.channels()?));
     match query.get("input_format").unwrap_or("pcm16") {
-        "pcm16" => raw().map(|(rate_hz, channels)| Encoding::Pcm16 { rate_hz, channels }),
-        "f32" => raw().map(|(rate_hz, channels)| Encoding::F32 { rate_hz, channels }),
-        "opus" | "webm" | "ogg" => {
+        "pcm16" => raw().map(|(rate_hz, channels)| Source::Audio(Encoding::Pcm16 { rate_hz, channels })),
+        "f32" => raw().map(|(rate_hz, channels)| Source::Audio(Encoding::F32 { rate_hz, channels })),
+        format @ ("opus" | "webm" | "ogg" | "text") => {
             let raw_only = ["rate", "channels"].into_iter().find_map(|param| Some((param, query.get(param)?)));
             match raw_only {
-                None => Ok(Encoding::Container),
-                Some((param, value)) => Err(QueryError::invalid(param, value, "nothing: a container says it itself")),
+                None if format == "text" => Ok(Source::Text),
+                None => Ok(Source::Audio(Encoding::Container)),
+                Some((param, value)) => Err(QueryError::invalid(param, value, "nothing: only raw samples need it")),
             }
         }
-        other => Err(QueryError::invalid("input_format", other, "pcm16, f32, opus, webm or ogg")),
+        other => Err(QueryError::invalid("input_format", other, "pcm16, f32, opus, webm, ogg or text")),
+    }
+}
+
+/// The extensions that have a meaning.
+fn of(source: Source) -> BTreeSet<Extension> {
+    match source {
+        Source::Audio(_) => [Extension::Lag, Extension::Vad, Extension::Tentative, Extension::GoAway].into(),
+        Source::Text => [Extension::Tentative, Extension::GoAway].into(),
     }
 }
 
 /// A list of names with commas between; an empty one is none.
-fn extensions(query: Query<'_>) -> Result<BTreeSet<Extension>, QueryError> {
+fn extensions(query: Query<'_>, source: Source) -> Result<BTreeSet<Extension>, QueryError> {
     let names = query.get("ext").unwrap_or_default().split(',').filter(|name| !name.is_empty());
     let known = |name| {
         let extension: Result<Extension, Error> = Extension::deserialize(IntoDeserializer::into_deserializer(name));
-        extension.map_err(|_| QueryError::invalid("ext", name, "lag, vad, tentative or go_away"))
+        let allowed = match source {
+            Source::Audio(_) => "lag, vad, tentative or go_away",
+            Source::Text => "tentative or go_away, with input_format=text",
+        };
+        let extension = extension.ok().filter(|extension| of(source).contains(extension));
+        extension.ok_or_else(|| QueryError::invalid("ext", name, allowed))
     };
     names.map(known).collect()
 }
@@ -249,5 +289,6 @@ fn delta(text: &str, heard_ms: u64, start_ms: u64, end_ms: u64, emitted_ms: u64)
         src_start_ms: Some(start_ms),
         src_end_ms: Some(end_ms),
         emitted_ms: Some(emitted_ms),
+        ..Delta::default()
     }
 }

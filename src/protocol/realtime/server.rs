@@ -119,6 +119,12 @@ pub struct Delta {
     /// End of that speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub src_end_ms: Option<u64>,
+    /// First word of the text that this text renders, from 0 since the session was opened; where text is translated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src_start_word: Option<u64>,
+    /// The word behind the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src_end_word: Option<u64>,
     /// When the text left the session, in milliseconds since the session was opened, by the server's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emitted_ms: Option<u64>,

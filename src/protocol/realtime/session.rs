@@ -182,18 +182,21 @@ impl Session {
         }
     }
 
-    /// Applies an update. `tentative`: guesses were asked for when the stream was opened.
+    /// Applies an update; of the extensions those in `available` can be on.
     ///
     /// # Errors
     /// Names the first field that asks for what cannot be; nothing has been changed then.
-    pub(super) fn update(&mut self, update: SessionUpdate, tentative: bool) -> Result<(), ErrorBody> {
+    pub(super) fn update(&mut self, update: SessionUpdate, available: &BTreeSet<Extension>) -> Result<(), ErrorBody> {
         let AudioUpdate { input, output } = update.audio.unwrap_or_default();
         let language = output.and_then(|output| output.language);
         keep("session.type", update.session_type, &self.session_type)?;
         keep("session.model", update.model, &self.model)?;
         keep("session.audio.output.language", language, &self.audio.output.language)?;
-        if !tentative && update.extensions.as_ref().is_some_and(|on| on.contains(&Extension::Tentative)) {
-            let message = "tentative can only be asked for in the URL (?ext=tentative)";
+        if let Some(extension) = update.extensions.iter().flatten().find(|on| !available.contains(on)) {
+            let message = match extension {
+                Extension::Tentative => "tentative can only be asked for in the URL (?ext=tentative)".to_owned(),
+                other => format!("{other:?} is about audio, and this session has text").to_lowercase(),
+            };
             return Err(ErrorBody::invalid("invalid_value", Some("session.extensions"), message));
         }
 

@@ -40,20 +40,20 @@ fn value(message: &Message) -> Value {
 #[test]
 fn a_bare_url_asks_for_openais_format() {
     let (_, options) = parse(&[]).unwrap();
-    let encoding = Encoding::Pcm16 { rate_hz: 24_000, channels: 1 };
+    let source = Source::Audio(Encoding::Pcm16 { rate_hz: 24_000, channels: 1 });
     let (source_language, target_language) = (None, None);
     let model = Some("en-de-small".to_owned());
-    assert_eq!(options, StreamOptions { model, encoding, k: None, source_language, target_language, tentative: false });
+    assert_eq!(options, StreamOptions { model, source, k: None, source_language, target_language, tentative: false });
 }
 
 #[test]
 fn extensions_in_the_url_are_read() {
     let options = |query: &[(&str, &str)]| parse(query).unwrap().1;
     let raw = options(&[("input_format", "f32"), ("rate", "48000"), ("channels", "2"), ("k", "7")]);
-    assert_eq!(raw.encoding, Encoding::F32 { rate_hz: 48_000, channels: 2 });
+    assert_eq!(raw.source, Source::Audio(Encoding::F32 { rate_hz: 48_000, channels: 2 }));
     assert_eq!(raw.k, Some(7));
     for format in ["opus", "webm", "ogg"] {
-        assert_eq!(options(&[("input_format", format)]).encoding, Encoding::Container);
+        assert_eq!(options(&[("input_format", format)]).source, Source::Audio(Encoding::Container));
     }
     assert!(options(&[("ext", "lag,,tentative")]).tentative);
     assert!(!options(&[("ext", "")]).tentative);
