@@ -26,10 +26,10 @@ fn steps(c: &mut Criterion) {
             let num_frames = config.steps_per_segment * config.frames_per_step;
             let shape = [batch, num_frames, config.num_mel_bins].map(|n| n as i64);
             let frames = Tensor::randn(shape, (Kind::Float, Device::Cpu));
-            let full = vec![num_frames; batch];
+            let (full, whole) = (vec![num_frames; batch], vec![None; batch]);
             let mut states: Vec<State> = (0..batch).map(|_| model.init()).collect();
             for _ in 0..HEARD_SEGMENTS {
-                states = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &full).0;
+                states = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &full, &whole).0;
             }
             let states: Vec<&State> = states.iter().collect();
             let tokens = vec![TOKEN; batch];
@@ -37,7 +37,7 @@ fn steps(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("{kind:?}"));
             group.throughput(Throughput::Elements(batch as u64));
             group.bench_function(format!("encoder segment, batch {batch}"), |b| {
-                b.iter(|| model.encode_step(&states, &frames, &full));
+                b.iter(|| model.encode_step(&states, &frames, &full, &whole));
             });
             group.bench_function(format!("decoder step, batch {batch}"), |b| {
                 b.iter(|| model.decode_step(&states, &tokens));

@@ -162,7 +162,8 @@ fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
             if number % spec.max_utterance_segments == 0 {
                 state = None;
             }
-            let job = EncodeJob { state: state.take(), source: SourceInput::Frames(segment.to_vec()) };
+            let job =
+                EncodeJob { state: state.take(), source: SourceInput::Frames(segment.to_vec()), reach_steps: None };
             let encoded = translator.encode(vec![job]).remove(0).expect("a segment");
             spoken.extend(encoded.blank_probs.iter().map(|&blank| blank < threshold));
             state = Some(encoded.state);

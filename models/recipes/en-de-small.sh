@@ -37,6 +37,7 @@ for stage in $stages; do
         [ -e "$runs/assets/config.json" ] || decalage prepare --text "$data/text/train.tsv" --size small \
             --manifest "$data/corpus/hibari-0-train.tsv" --manifest "$data/corpus/librispeech-train-clean-5.tsv" \
             --out "$runs/assets"
+        sed --in-place 's/"reach_segments": null/"reach_segments": 2/' "$runs/assets/config.json"
         ;;
     text)
         decalage train --task text "${common[@]}" --data "$data/text/train.tsv" --dev "$data/text/dev.tsv" \

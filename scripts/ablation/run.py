@@ -20,8 +20,8 @@ SHORT, LONG = ["--join", "0.15", "--max-joined", "4"], ["--join", "0.5", "--max-
 SHORT_UPDATES = 1000
 OPTIONS = {
     "text": ["--batch", "3000", "--rate", "2e-3"],
-    "ctc": ["--batch", "40", "--rate", "2e-3", "--speed", "0", "--no-specaugment"],
-    "joint": ["--batch", "40", "--rate", "1.5e-3", "--speed", "0", "--no-specaugment"],
+    "ctc": ["--batch", "40", "--rate", "2e-3", "--speed", "0", "--voice", "0", "--no-specaugment"],
+    "joint": ["--batch", "40", "--rate", "1.5e-3", "--speed", "0", "--voice", "0", "--no-specaugment"],
 }
 # What `joint` is told of the masks and of the losses unless a run says otherwise.
 JOINT = {"offline-share": 0.3, "min-k": 1, "max-k": 7, "ctc-weight": 0.5}
@@ -40,6 +40,8 @@ RUNS: dict[str, dict] = {
     "default": {},
     # Offline it would see the end of the source alone: it is trained for wait-k only.
     "cross window of 64": {"decoder_cross": "window", "window_steps": 64, **STREAMING},
+    # The text stage knows no reach, so it shares the default's.
+    "reach of 3 segments": {"reach_segments": 3},
     "cross relu": {"decoder_cross": "relu"},
     "cross leap": {"decoder_cross": "leap"},
     "cross cosformer": {"decoder_cross": "cosformer"},

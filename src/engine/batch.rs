@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn encode(state: u32) -> Request<u32> {
-        Request::Encode(EncodeJob { state: Some(state), source: SourceInput::Pieces(Vec::new()) })
+        Request::Encode(EncodeJob { state: Some(state), source: SourceInput::Pieces(Vec::new()), reach_steps: None })
     }
 
     fn search(is_lookahead: bool) -> Request<u32> {

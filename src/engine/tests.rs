@@ -57,10 +57,10 @@ impl Translator for Fragile {
     }
 
     fn encode(&self, jobs: Vec<EncodeJob<FragileState>>) -> Vec<Result<Encoded<FragileState>, TranslatorError>> {
-        let encode = |EncodeJob { state, source }: EncodeJob<FragileState>| {
+        let encode = |EncodeJob { state, source, reach_steps }: EncodeJob<FragileState>| {
             let is_deadly = self.is_loud(source.frames());
             assert!(!(self.in_step && is_deadly), "too loud");
-            let job = EncodeJob { state: state.map(|state| state.inner), source };
+            let job = EncodeJob { state: state.map(|state| state.inner), source, reach_steps };
             let Encoded { state: inner, labels, blank_probs } = self.inner.encode(vec![job]).remove(0)?;
             Ok(Encoded { state: FragileState { inner, is_deadly }, labels, blank_probs })
         };

@@ -84,6 +84,7 @@ pub fn spec(assets: &Assets) -> TranslatorSpec {
         max_utterance_segments: model.max_utterance_segments,
         // The end of the sentence has a position, too.
         max_tokens: model.max_target_tokens - 1,
+        reach_segments: model.reach_segments,
         blank: BLANK,
     }
 }
@@ -91,7 +92,13 @@ pub fn spec(assets: &Assets) -> TranslatorSpec {
 /// The same of the network that reads: a piece is an encoder step, and a segment.
 fn text_spec(assets: &Assets) -> TranslatorSpec {
     let max_utterance_segments = assets.config.model.max_utterance_steps();
-    TranslatorSpec { frames_per_step: 1, steps_per_segment: 1, max_utterance_segments, ..spec(assets) }
+    TranslatorSpec {
+        frames_per_step: 1,
+        steps_per_segment: 1,
+        max_utterance_segments,
+        reach_segments: None,
+        ..spec(assets)
+    }
 }
 
 /// What the sessions that read share; `None` of a bundle that does not.
@@ -181,15 +188,22 @@ impl TorchTranslator {
     }
 
     fn encode_batch(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Encoded<State>> {
+        let reach: Vec<Option<usize>> = jobs.iter().map(|job| job.reach_steps).collect();
         let (states, sources): (Vec<State>, Vec<SourceInput>) =
             jobs.into_iter().map(|job| (job.state.unwrap_or_else(|| self.init()), job.source)).unzip();
         match &self.model {
-            Model::Speech(model) => self.hear(model, &states, &sources),
+            Model::Speech(model) => self.hear(model, &states, &sources, &reach),
             Model::Text(model) => read(model, states, &sources),
         }
     }
 
-    fn hear(&self, model: &SpeechTranslator, states: &[State], sources: &[SourceInput]) -> Vec<Encoded<State>> {
+    fn hear(
+        &self,
+        model: &SpeechTranslator,
+        states: &[State],
+        sources: &[SourceInput],
+        reach: &[Option<usize>],
+    ) -> Vec<Encoded<State>> {
         let (bins, length) = (self.spec.num_mel_bins, self.spec.frames_per_segment());
         let counts: Vec<usize> = sources.iter().map(|source| source.frames().len() / bins).collect();
         let mut frames = Vec::with_capacity(sources.len() * length * bins);
@@ -199,7 +213,7 @@ impl TorchTranslator {
         }
         let frames = Tensor::from_slice(&frames).view([states.len() as i64, length as i64, bins as i64]);
         let frames = frames.to_device(model.device());
-        let (next, log_probs) = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts);
+        let (next, log_probs) = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts, reach);
         let labels = rows::<i64>(&log_probs.argmax(-1, false));
         let blanks = rows::<f64>(&log_probs.select(-1, i64::from(self.spec.blank)).exp().to_kind(Kind::Double));
         let answers = next.into_iter().zip(labels).zip(blanks).zip(counts);

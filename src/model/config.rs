@@ -83,6 +83,10 @@ pub struct ModelConfig {
     /// Keys in sight of [`AttentionKind::Window`].
     #[serde(default = "default_window_steps")]
     pub window_steps: usize,
+    /// Under wait-k a word sees the last `k + reach_segments` segments of speech, which follow it through the source, and
+    /// the memory stops growing; without, it sees all that was heard. Offline everything is in sight. Softmax across only.
+    #[serde(default)]
+    pub reach_segments: Option<usize>,
     /// Convolution of LSRA.
     pub convolution: ConvKind,
     /// Groups of channels that share one convolution kernel.
@@ -136,6 +140,7 @@ impl ModelConfig {
             decoder_self: AttentionKind::Leap,
             decoder_cross: AttentionKind::Softmax,
             window_steps: default_window_steps(),
+            reach_segments: None,
             convolution: ConvKind::Dynamic,
             conv_groups: 4,
             kernel_widths: vec![3, 7, 15, 31],
@@ -224,6 +229,14 @@ impl ModelConfig {
             format!("{:?}", self.kernel_widths),
             "one to many widths of 1 to 255",
         )?;
+        let reach = self.reach_segments.unwrap_or(0);
+        ensure(reach <= 65_536, "reach_segments", reach, "0 to 65536")?;
+        ensure(
+            self.reach_segments.is_none() || self.decoder_cross == AttentionKind::Softmax,
+            "reach_segments",
+            reach,
+            "nothing where decoder_cross is not softmax",
+        )?;
         ensure(self.source_vocab >= 2, "source_vocab", self.source_vocab, "2 or more")?;
         ensure(self.target_vocab >= 5, "target_vocab", self.target_vocab, "5 or more")?;
         ensure(self.epsilon > 0.0 && self.epsilon <= 1.0, "epsilon", self.epsilon, "above 0, at most 1")?;
@@ -263,7 +276,7 @@ mod tests {
     fn configs_older_than_a_key_mean_what_they_meant() {
         let config = ModelConfig::tiny(40, 50);
         let mut json = serde_json::to_value(&config).unwrap();
-        for key in ["frames_per_step", "window_steps"] {
+        for key in ["frames_per_step", "window_steps", "reach_segments"] {
             json.as_object_mut().unwrap().remove(key).unwrap();
         }
         assert_eq!(serde_json::from_value::<ModelConfig>(json).unwrap(), config);
@@ -274,6 +287,14 @@ mod tests {
         for (frames_per_step, allowed) in [(4, true), (8, true), (1, false), (6, false), (16, false)] {
             let config = ModelConfig { frames_per_step, ..ModelConfig::tiny(40, 50) };
             assert_eq!(config.validate().is_ok(), allowed, "{frames_per_step}");
+        }
+    }
+
+    #[test]
+    fn only_softmax_across_can_have_a_reach() {
+        for (decoder_cross, allowed) in [(AttentionKind::Softmax, true), (AttentionKind::Leap, false)] {
+            let config = ModelConfig { decoder_cross, reach_segments: Some(3), ..ModelConfig::tiny(40, 50) };
+            assert_eq!(config.validate().is_ok(), allowed, "{decoder_cross:?}");
         }
     }
 

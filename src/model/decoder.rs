@@ -107,14 +107,13 @@ impl Decoder {
         }
     }
 
-    /// Shows the decoder new encoder steps `(B, T, D)`, the first `valid[b]` of each row.
-    pub(crate) fn absorb(&self, state: &CrossState, steps: &Tensor, valid: &Tensor) -> CrossState {
+    /// Shows the decoder new encoder steps `(B, T, D)`, the first `valid[b]` of each row, of which softmax keeps the last
+    /// `reach` `(B,)` in sight.
+    pub(crate) fn absorb(&self, state: &CrossState, steps: &Tensor, valid: &Tensor, reach: &Tensor) -> CrossState {
         let positions = positions_from(&state.steps, steps.size()[1]);
         let absorbed = self.layers.iter().zip(&state.layers);
-        CrossState {
-            layers: absorbed.map(|(layer, state)| layer.cross.absorb(state, steps, &positions, valid)).collect(),
-            steps: &state.steps + valid,
-        }
+        let absorbed = absorbed.map(|(layer, state)| layer.cross.absorb(state, steps, &positions, valid).last(reach));
+        CrossState { layers: absorbed.collect(), steps: &state.steps + valid }
     }
 
     /// Feeds one token a row, `(B,)`. Returns log-probabilities of the next `(B, target_vocab)`, and the next state.

@@ -20,12 +20,13 @@ fn config(kind: AttentionKind) -> ModelConfig {
     }
 }
 
-/// Each kind in all blocks, the mix that bundles have (memories beside sums), and one with longer steps.
+/// Each kind in all blocks, the mix that bundles have (memories beside sums), that with longer steps and with a reach.
 fn configs() -> impl Iterator<Item = ModelConfig> {
     let mix = ModelConfig { dropout: 0.0, ..ModelConfig::tiny(20, 30) };
     assert!(mix.decoder_cross != mix.decoder_self);
     let eighths = ModelConfig { frames_per_step: 8, ..mix.clone() };
-    AttentionKind::ALL.into_iter().map(config).chain([mix, eighths])
+    let reaching = ModelConfig { reach_segments: Some(1), ..mix.clone() };
+    AttentionKind::ALL.into_iter().map(config).chain([mix, eighths, reaching])
 }
 
 fn build(config: &ModelConfig) -> (nn::VarStore, SpeechTranslator) {
@@ -47,8 +48,14 @@ fn assert_close(found: &Tensor, expected: &Tensor, what: &str) {
     assert!(difference <= TOLERANCE * scale, "{what}: off by {difference:e} at a scale of {scale:.3}");
 }
 
+/// Encoder steps in sight at a lag of `lag` segments.
+fn reach(config: &ModelConfig, lag: usize) -> Option<usize> {
+    config.reach_segments.map(|segments| (lag + segments) * config.steps_per_segment)
+}
+
 /// Encodes and decodes one utterance step by step: encoder outputs are checked through what the decoder says.
 fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usize) -> (Tensor, Tensor) {
+    let reach = reach(model.config(), lag);
     let frames_per_step = model.config().frames_per_step;
     let length = model.config().steps_per_segment * frames_per_step;
     let count = frames.size()[1] as usize;
@@ -57,7 +64,7 @@ fn by_steps(model: &SpeechTranslator, frames: &Tensor, tokens: &[i64], lag: usiz
     for start in (0..count).step_by(length) {
         let size = length.min(count - start);
         let padded = frames.narrow(1, start as i64, size as i64).constant_pad_nd([0, 0, 0, (length - size) as i64]);
-        let (next, log_probs) = model.encode_step(&[&state], &padded, &[size]);
+        let (next, log_probs) = model.encode_step(&[&state], &padded, &[size], &[reach]);
         state = next.into_iter().next().unwrap();
         labels.push(log_probs.narrow(1, 0, size.div_ceil(frames_per_step) as i64));
         let (segments, last) = (start / length + 1, start + size == count);
@@ -79,7 +86,8 @@ fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
             let kind = (config.encoder_self, config.decoder_self, config.decoder_cross);
             let (_store, model) = build(&config);
             for (count, lag) in [(1, 1), (32, 1), (33, 2), (127, 3), (160, 1), (205, 100)] {
-                let what = format!("{kind:?} {convolution:?}, {count} frames, k = {lag}");
+                let what =
+                    format!("{kind:?} {convolution:?}, reach {:?}, {count} frames, k = {lag}", config.reach_segments);
                 let frames = random(&[1, count, 80]);
                 let tokens: Vec<i64> = (0..7).map(|i| 4 + (i * 5) % 26).collect();
                 let whole = model.encode(&frames, &Tensor::from_slice(&[count]), false);
@@ -89,6 +97,7 @@ fn whole_utterances_equal_segments_and_tokens_for_every_kind() {
                     &Tensor::from_slice(&tokens).view([1, 7]),
                     &whole,
                     &Tensor::from_slice(&visible).view([1, 7]),
+                    reach(&config, lag),
                     false,
                 );
                 let (labels, stepped) = by_steps(&model, &frames, &tokens, lag);
@@ -119,7 +128,7 @@ fn whole_sentences_equal_pieces_for_every_kind_alone_and_among_others() {
             let pieces = Tensor::from_slice(sentence).view([1, length]);
             let whole = model.encode(&pieces, &Tensor::from_slice(&[length]), false);
             let visible = Tensor::from_slice(&[length; 3]).view([1, 3]);
-            let scores = model.decode(&Tensor::from_slice(&tokens).view([1, 3]), &whole, &visible, false);
+            let scores = model.decode(&Tensor::from_slice(&tokens).view([1, 3]), &whole, &visible, None, false);
             let mut stepped = Vec::new();
             for token in tokens {
                 let (next, log_probs) = model.decode_step(&[&state], &[token]);
@@ -184,13 +193,13 @@ fn a_batch_of_many_equals_many_of_one() {
         let padded: Vec<Tensor> = clips.iter().map(|c| c.constant_pad_nd([0, 0, 0, 150 - c.size()[1]])).collect();
         let batch = model.encode(&Tensor::cat(&padded, 0), &Tensor::from_slice(&counts), false);
         let all = batch.num_steps.unsqueeze(-1).expand([3, 4], false);
-        let together = model.decode(&tokens.expand([3, 4], false), &batch, &all, false);
+        let together = model.decode(&tokens.expand([3, 4], false), &batch, &all, None, false);
         for (row, clip) in clips.iter().enumerate() {
             let one = model.encode(clip, &Tensor::from_slice(&counts[row..=row]), false);
             let steps = one.steps.size()[1];
             let same = batch.steps.narrow(0, row as i64, 1).narrow(1, 0, steps);
             assert_close(&same, &one.steps, &format!("{kind:?}, row {row}: steps"));
-            let alone = model.decode(&tokens, &one, &one.num_steps.unsqueeze(-1).expand([1, 4], false), false);
+            let alone = model.decode(&tokens, &one, &one.num_steps.unsqueeze(-1).expand([1, 4], false), None, false);
             assert_close(&together.narrow(0, row as i64, 1), &alone, &format!("{kind:?}, row {row}: scores"));
         }
     }
@@ -202,15 +211,15 @@ fn sessions_of_different_age_step_together_as_they_would_alone() {
         let (_store, model) = build(&config(kind));
         let segments: Vec<Tensor> = (0..4).map(|_| random(&[1, 32, 80])).collect();
         let young = model.init();
-        let (old, _) = model.encode_step(&[&model.init()], &segments[0], &[32]);
-        let (old, _) = model.encode_step(&[&old[0]], &segments[1], &[32]);
+        let (old, _) = model.encode_step(&[&model.init()], &segments[0], &[32], &[None]);
+        let (old, _) = model.encode_step(&[&old[0]], &segments[1], &[32], &[None]);
         let (old, _) = model.decode_step(&[&old[0]], &[1]);
         let frames = Tensor::cat(&segments[2..], 0);
-        let (both, labels) = model.encode_step(&[&young, &old[0]], &frames, &[32, 13]);
+        let (both, labels) = model.encode_step(&[&young, &old[0]], &frames, &[32, 13], &[None, None]);
         for (row, (state, frames, count)) in
             [(&young, &segments[2], 32), (&old[0], &segments[3], 13)].into_iter().enumerate()
         {
-            let (alone, own) = model.encode_step(&[state], frames, &[count]);
+            let (alone, own) = model.encode_step(&[state], frames, &[count], &[None]);
             let steps = count.div_ceil(4) as i64;
             let shared = labels.narrow(0, row as i64, 1).narrow(1, 0, steps);
             assert_close(&shared, &own.narrow(1, 0, steps), &format!("{kind:?}: labels of row {row}"));
@@ -239,7 +248,7 @@ fn later_segments_change_nothing_that_was_encoded() {
 fn a_state_survives_its_bytes_and_other_bytes_are_refused() {
     for kind in AttentionKind::ALL {
         let (_store, model) = build(&config(kind));
-        let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+        let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32], &[None]);
         let (state, _) = model.decode_step(&[&state[0]], &[1]);
         let bytes = state[0].to_bytes().unwrap();
         let back = model.init().with_bytes(&bytes).unwrap();
@@ -270,7 +279,7 @@ fn constant_state_for_linear_kinds() {
         let mut state = model.init();
         let fresh = state.num_bytes();
         for _ in 0..5 {
-            let (next, _) = model.encode_step(&[&state], &random(&[1, 32, 80]), &[32]);
+            let (next, _) = model.encode_step(&[&state], &random(&[1, 32, 80]), &[32], &[None]);
             state = next.into_iter().next().unwrap();
             assert_eq!(state.num_bytes(), fresh, "{kind:?}");
         }
@@ -285,19 +294,41 @@ fn a_window_shows_all_that_it_has_room_for_and_then_stops_growing() {
         let frames = random(&[1, count, 80]);
         let [all, window] = models.each_ref().map(|model| {
             let source = model.encode(&frames, &Tensor::from_slice(&[count]), false);
-            model.decode(&tokens, &source, &source.num_steps.expand([1, 3], false), false)
+            model.decode(&tokens, &source, &source.num_steps.expand([1, 3], false), None, false)
         });
         assert_eq!(all == window, same, "{} steps", count / 4);
     }
     let mut states = vec![models[1].init()];
     for _ in 0..5 {
         let last = &states[states.len() - 1];
-        let (next, _) = models[1].encode_step(&[last], &random(&[1, 32, 80]), &[32]);
+        let (next, _) = models[1].encode_step(&[last], &random(&[1, 32, 80]), &[32], &[None]);
         states.extend(next);
     }
     let sizes: Vec<usize> = states.iter().map(State::num_bytes).collect();
     assert!(sizes[0] < sizes[1] && sizes[1] < sizes[2], "{sizes:?}");
     assert!(sizes[2..].iter().all(|&size| size == sizes[2]), "{sizes:?}");
+}
+
+#[test]
+fn a_reach_is_each_rows_own_and_stops_growing() {
+    let (_store, model) = build(&config(AttentionKind::Softmax));
+    let reach = [Some(12), None, Some(20)];
+    let mut together: Vec<State> = reach.map(|_| model.init()).into();
+    let mut alone = together.clone();
+    for segment in 1..5 {
+        let frames = random(&[3, 32, 80]);
+        together = model.encode_step(&together.iter().collect::<Vec<_>>(), &frames, &[32; 3], &reach).0;
+        for (row, state) in alone.iter_mut().enumerate() {
+            let frames = frames.narrow(0, row as i64, 1);
+            *state = model.encode_step(&[&*state], &frames, &[32], &reach[row..=row]).0.remove(0);
+            let (_, expected) = model.decode_step(&[&*state], &[5]);
+            let (_, found) = model.decode_step(&[&together[row]], &[5]);
+            assert_close(&found, &expected, &format!("segment {segment}, row {row}"));
+            assert_eq!(together[row].num_bytes(), state.num_bytes());
+        }
+    }
+    let [short, whole, long] = [0, 1, 2].map(|row| together[row].num_bytes());
+    assert_eq!((long - short, whole - long), (8 * 32 * 4, 12 * 32 * 4), "steps of D numbers");
 }
 
 #[test]
@@ -307,7 +338,7 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
 
 fn searches_well(config: &ModelConfig) {
     let (_store, model) = build(config);
-    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32], &[None]);
     let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
     let vocabulary = Vocabulary { end: 2, allowed: &allowed, allowed_first: &allowed };
     let task = |beam_size, max_tokens| Task { state: &state[0], begin: 1, beam_size, max_tokens, is_lookahead: false };
@@ -354,7 +385,7 @@ fn digital_silence_is_heard_as_quiet() {
     let (_store, model) = build(&config(AttentionKind::Leap));
     let heard = |level: f64| {
         let frames = Tensor::full([1, 32, 80], level, (Kind::Float, Device::Cpu));
-        model.encode_step(&[&model.init()], &frames, &[32]).1
+        model.encode_step(&[&model.init()], &frames, &[32], &[None]).1
     };
     assert_eq!(heard(-6.0), heard(-3.0));
     assert_ne!(heard(-2.0), heard(-3.0));
@@ -363,7 +394,7 @@ fn digital_silence_is_heard_as_quiet() {
 #[test]
 fn what_ended_at_the_horizon_is_not_rivalled_by_its_own_beginning() {
     let (_store, model) = build(&config(AttentionKind::Leap));
-    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32]);
+    let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32], &[None]);
     let only = |may: fn(usize) -> bool| {
         Tensor::from_slice(&std::array::from_fn::<f32, 30, _>(|token| if may(token) { 0.0 } else { f32::NEG_INFINITY }))
     };

@@ -55,12 +55,20 @@ impl SpeechTranslator {
     }
 
     /// Encodes one segment of each utterance: frames `(B, T, num_mel_bins)`, of which row b has `num_frames[b]`.
-    /// A row with fewer than a full segment must be its utterance's last one. Returns the next states and the CTC
-    /// log-probabilities `(B, ceil(T / frames_per_step), source_vocab)`.
-    pub fn encode_step(&self, states: &[&State], frames: &Tensor, num_frames: &[usize]) -> (Vec<State>, Tensor) {
-        let valid: Vec<i64> = num_frames.iter().map(|n| n.div_ceil(self.config.frames_per_step) as i64).collect();
-        let valid = Tensor::from_slice(&valid).to_device(self.device);
-        let (next, steps) = self.grow(states, &valid, |state| self.encoder.step(state, frames, &valid));
+    /// A row with fewer than a full segment must be its utterance's last one. Of row b's encoder steps the last `reach[b]`
+    /// stay in the decoder's sight, all if `None`. Returns the next states and the CTC log-probabilities
+    /// `(B, ceil(T / frames_per_step), source_vocab)`.
+    pub fn encode_step(
+        &self,
+        states: &[&State],
+        frames: &Tensor,
+        num_frames: &[usize],
+        reach: &[Option<usize>],
+    ) -> (Vec<State>, Tensor) {
+        let on_device = |counts: Vec<i64>| Tensor::from_slice(&counts).to_device(self.device);
+        let valid = on_device(num_frames.iter().map(|n| n.div_ceil(self.config.frames_per_step) as i64).collect());
+        let reach = on_device(reach.iter().map(|steps| steps.map_or(i64::MAX, |steps| steps as i64)).collect());
+        let (next, steps) = self.grow(states, &valid, &reach, |state| self.encoder.step(state, frames, &valid));
         (next, self.encoder.ctc(&steps))
     }
 }
@@ -81,7 +89,8 @@ impl TextTranslator {
     /// Encodes one piece of each sentence; returns the next states.
     pub fn encode_step(&self, states: &[&State], pieces: &[i64]) -> Vec<State> {
         let pieces = Tensor::from_slice(pieces).to_device(self.device);
-        self.grow(states, &pieces.ones_like(), |state| self.encoder.step(state, &pieces)).0
+        let everything = pieces.full_like(i64::MAX);
+        self.grow(states, &pieces.ones_like(), &everything, |state| self.encoder.step(state, &pieces)).0
     }
 }
 
@@ -103,9 +112,20 @@ impl<E> EncoderDecoder<E> {
     }
 
     /// Log-probabilities of the token after each of `tokens` `(B, U)`, which sees the first `visible` `(B, U)` encoder
-    /// steps: `(B, U, target_vocab)`.
-    pub fn decode(&self, tokens: &Tensor, source: &Utterances, visible: &Tensor, train: bool) -> Tensor {
+    /// steps, of them the last `reach` if that is given: `(B, U, target_vocab)`.
+    pub fn decode(
+        &self,
+        tokens: &Tensor,
+        source: &Utterances,
+        visible: &Tensor,
+        reach: Option<usize>,
+        train: bool,
+    ) -> Tensor {
         let visible = Visible::new(&visible.clamp_min(1), source.steps.size()[1]);
+        let visible = match reach {
+            Some(steps) => visible.last(steps as i64),
+            None => visible,
+        };
         self.decoder.forward(tokens, &source.steps, &visible, train)
     }
 
@@ -114,17 +134,18 @@ impl<E> EncoderDecoder<E> {
         self.fresh.clone()
     }
 
-    /// Makes encoder steps, of which each utterance has `valid` `(B,)`, and lets the decoder see them.
+    /// Makes encoder steps, of which each utterance has `valid` `(B,)`, and lets the decoder see the last `reach` `(B,)`.
     fn grow(
         &self,
         states: &[&State],
         valid: &Tensor,
+        reach: &Tensor,
         encode: impl FnOnce(&EncoderState) -> (Tensor, EncoderState),
     ) -> (Vec<State>, Tensor) {
         let encoder = stack(&states.iter().map(|s| &s.encoder).collect::<Vec<_>>());
         let cross = stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>());
         let (steps, encoder) = encode(&encoder);
-        let cross = self.decoder.absorb(&cross, &steps, valid);
+        let cross = self.decoder.absorb(&cross, &steps, valid, reach);
         let next = unstack(&encoder, states.len())
             .into_iter()
             .zip(unstack(&cross, states.len()))

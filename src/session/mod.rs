@@ -305,7 +305,8 @@ impl<S: Clone> Session<S> {
             }
             Step::Segment(source, segment) => {
                 self.in_flight = Some(InFlight::Encode(segment));
-                return Ok(Read::Request(Request::Encode(EncodeJob { state: self.state.take(), source })));
+                let reach_steps = self.assets.spec.reach_steps(self.core.config.policy);
+                return Ok(Read::Request(Request::Encode(EncodeJob { state: self.state.take(), source, reach_steps })));
             }
             Step::End => {
                 if let Some(utterance) = &mut self.core.utterance {

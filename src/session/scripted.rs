@@ -203,6 +203,7 @@ pub fn scripted_assets() -> Result<SessionAssets, TextError> {
         steps_per_segment: 8,
         max_utterance_segments: 78,
         max_tokens: 255,
+        reach_segments: None,
         blank: BLANK,
     };
     let cmvn = Cmvn::new(vec![8.0; 80], vec![0.25; 80]).map_err(|error| TextError::Train(error.to_string()))?;

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::policy::PolicyKind;
+
 /// What a session must know of its translator in order to cut audio into jobs. Comes from the bundle. Where text is read, a
 /// piece is an encoder step and a segment, and what is said of frames has no meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub struct TranslatorSpec {
     pub max_utterance_segments: usize,
     /// Longest translation of an utterance, in tokens, whatever [`super::SessionConfig`] allows.
     pub max_tokens: usize,
+    /// Under wait-k a word sees the last `k` and so many more segments; without a number all of them.
+    pub reach_segments: Option<usize>,
     /// Source vocabulary's blank label, as it appears in [`Encoded::labels`].
     pub blank: u32,
 }
@@ -31,6 +35,14 @@ impl TranslatorSpec {
     /// Frames in a full segment.
     pub fn frames_per_segment(&self) -> usize {
         self.frames_per_step * self.steps_per_segment
+    }
+
+    /// Encoder steps, the last ones, that a word sees; `None` for all of them.
+    pub fn reach_steps(&self, policy: PolicyKind) -> Option<usize> {
+        match policy {
+            PolicyKind::WaitK { k } => self.reach_segments.map(|reach| (k + reach) * self.steps_per_segment),
+            PolicyKind::Offline { .. } | PolicyKind::Transcribe => None,
+        }
     }
 
     /// Duration of a full segment, in milliseconds.
@@ -47,6 +59,8 @@ pub struct EncodeJob<S> {
     pub state: Option<S>,
     /// The segment.
     pub source: SourceInput,
+    /// Encoder steps, the last ones, that later jobs may look back on; `None` for all of them.
+    pub reach_steps: Option<usize>,
 }
 
 /// What an encoder is given.
@@ -196,4 +210,19 @@ pub trait Translator {
 
     /// The inverse of [`Translator::state_to_bytes`]; refuses bytes of another version or model.
     fn state_from_bytes(&self, bytes: &[u8]) -> Result<Self::State, TranslatorError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::scripted::scripted_assets;
+
+    #[test]
+    fn only_a_live_word_has_a_reach() {
+        let spec = scripted_assets().unwrap().spec;
+        let (live, offline) = (PolicyKind::WaitK { k: 3 }, PolicyKind::Offline { beam_size: 5 });
+        assert_eq!(spec.reach_steps(live), None);
+        let spec = TranslatorSpec { reach_segments: Some(2), ..spec };
+        assert_eq!((spec.reach_steps(live), spec.reach_steps(offline)), (Some(40), None));
+    }
 }

@@ -99,6 +99,12 @@ impl Batch {
         visible_steps(word, self.k, config.steps_per_segment, frames.div_ceil(config.frames_per_step))
     }
 
+    /// Encoder steps, the last ones, that a prediction sees of those that it may: what a session of this lag looks back on.
+    pub(crate) fn reach(&self, config: &ModelConfig) -> Option<usize> {
+        let (k, segments) = (self.k?, config.reach_segments?);
+        Some((k as usize + segments) * config.steps_per_segment)
+    }
+
     /// Seconds of audio.
     pub(crate) fn seconds(&self, config: &ModelConfig) -> f64 {
         let frames: usize = self.items.iter().map(|item| item.frames.len()).sum();

@@ -96,8 +96,8 @@ impl Network {
         }
         if self.task != Task::Ctc {
             let scores = match &self.model {
-                Model::Speech(model) => model.decode(&t.inputs, &source, &t.visible, train),
-                Model::Text(model) => model.decode(&t.inputs, &source, &t.visible, train),
+                Model::Speech(model) => model.decode(&t.inputs, &source, &t.visible, batch.reach(config), train),
+                Model::Text(model) => model.decode(&t.inputs, &source, &t.visible, None, train),
             };
             let loss = loss::cross_entropy(&scores, &t.targets, PADDING, smoothing);
             total += &loss / t.num_tokens as f64;

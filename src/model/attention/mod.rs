@@ -21,7 +21,7 @@ use super::layers::Linear;
 pub(crate) struct Visible {
     /// `(B, 1, Tq, Tk)`, true where visible.
     mask: Tensor,
-    /// Keys that each query sees, `(B, 1, Tq, 1)`.
+    /// Where each query's prefix of the keys ends, `(B, 1, Tq, 1)`.
     counts: Tensor,
 }
 
@@ -33,10 +33,11 @@ impl Visible {
         Self { mask: keys.lt_tensor(&counts), counts }
     }
 
-    /// The mask of the last `window` of them.
-    fn last(&self, window: i64) -> Tensor {
+    /// Of the keys that each query sees, the last `window`.
+    pub(crate) fn last(&self, window: i64) -> Self {
         let keys = Tensor::arange(self.mask.size()[3], (Kind::Int64, self.mask.device()));
-        self.mask.logical_and(&keys.ge_tensor(&(&self.counts - window)))
+        let mask = self.mask.logical_and(&keys.ge_tensor(&(&self.counts - window)));
+        Self { mask, counts: self.counts.shallow_clone() }
     }
 
     /// Each query sees itself and what lies before it.
@@ -54,6 +55,19 @@ pub(crate) enum AttentionState {
     /// Softmax: the keys' *inputs* `(B, T, D_in)` and how many of them count, `(B,)`; of a window T is its length at
     /// most. Keys and values are never stored: their projections move to the query's side (see [`softmax::read`]).
     Memory { inputs: Tensor, lengths: Tensor },
+}
+
+impl AttentionState {
+    /// Forgets all but each row's last `windows` `(B,)` keys; sums cannot.
+    pub(crate) fn last(&self, windows: &Tensor) -> Self {
+        match self {
+            Self::Memory { inputs, lengths } => {
+                let (inputs, lengths) = softmax::crop(inputs, lengths, windows);
+                Self::Memory { inputs, lengths }
+            }
+            Self::Sums { s, z } => Self::Sums { s: s.shallow_clone(), z: z.shallow_clone() },
+        }
+    }
 }
 
 /// Multi-head attention of one kind.
@@ -123,8 +137,8 @@ impl Attention {
         );
         let y = match &self.feature_map {
             None => {
-                let mask = self.window.map_or_else(|| visible.mask.shallow_clone(), |window| visible.last(window));
-                softmax::quadratic(&q, &k, &v, &mask)
+                let last = self.window.map(|window| visible.last(window));
+                softmax::quadratic(&q, &k, &v, &last.as_ref().unwrap_or(visible).mask)
             }
             Some(map) => {
                 let positions = |t: &Tensor| Tensor::arange(t.size()[2], (Kind::Int64, t.device())).unsqueeze(0);
@@ -164,11 +178,11 @@ impl Attention {
         match (state, &self.feature_map) {
             (AttentionState::Memory { inputs, lengths }, _) => {
                 let (inputs, lengths) = softmax::append(inputs, lengths, keys, valid);
-                let (inputs, lengths) = match self.window {
-                    Some(window) => softmax::crop(&inputs, &lengths, window),
-                    None => (inputs, lengths),
-                };
-                AttentionState::Memory { inputs, lengths }
+                let state = AttentionState::Memory { inputs, lengths };
+                match self.window {
+                    Some(window) => state.last(&valid.full_like(window)),
+                    None => state,
+                }
             }
             (AttentionState::Sums { s, z }, Some(map)) => {
                 let k = self.split(&self.key.forward(keys));

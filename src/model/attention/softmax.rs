@@ -24,16 +24,19 @@ pub(super) fn append(inputs: &Tensor, lengths: &Tensor, keys: &Tensor, valid: &T
     (Tensor::cat(&[inputs, &room], 1).scatter(1, &index, &keys.to_kind(Kind::Float)), lengths + valid)
 }
 
-/// Keeps each row's last `window` inputs, and their lengths.
-pub(super) fn crop(inputs: &Tensor, lengths: &Tensor, window: i64) -> (Tensor, Tensor) {
+/// Keeps each row's last `windows` `(B,)` inputs, and their lengths.
+pub(super) fn crop(inputs: &Tensor, lengths: &Tensor, windows: &Tensor) -> (Tensor, Tensor) {
     let size = inputs.size();
-    if size[1] <= window {
-        return (inputs.shallow_clone(), lengths.shallow_clone());
+    let kept = lengths.minimum(windows);
+    if kept.equal(lengths) {
+        return (inputs.shallow_clone(), kept);
     }
-    let first = (lengths - window).clamp_min(0).unsqueeze(-1);
-    let index = (Tensor::arange(window, (Kind::Int64, inputs.device())) + first).unsqueeze(-1);
-    let index = index.expand([size[0], window, size[2]], false);
-    (inputs.gather(1, &index, false), lengths.clamp_max(window))
+    let longest = kept.max().int64_value(&[]);
+    let first = (lengths - &kept).unsqueeze(-1);
+    // Behind a row's length nothing is read, so any place that exists will do.
+    let index = (Tensor::arange(longest, (Kind::Int64, inputs.device())) + first).clamp_max(size[1] - 1);
+    let index = index.unsqueeze(-1).expand([size[0], longest, size[2]], false);
+    (inputs.gather(1, &index, false), kept)
 }
 
 /// q `(B, H, Tq, d)` over the memory `(B, T, D)` → `(B, H, Tq, d)`. Rows must have absorbed at least one key.
