@@ -78,6 +78,9 @@ pub(crate) struct Train {
     /// Probability of a changed speed
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     speed: f64,
+    /// Probability of another length of the vocal tract and another microphone
+    #[arg(long, default_value_t = 0.3, value_parser = share)]
+    voice: f64,
     /// Probability of added noise
     #[arg(long, default_value_t = 0.3, value_parser = share)]
     noise: f64,
@@ -146,6 +149,7 @@ impl Train {
             },
             augmentation: Augmentation {
                 speed: self.speed,
+                voice: self.voice,
                 noise: self.noise,
                 room: self.room,
                 join: self.join,

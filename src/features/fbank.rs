@@ -11,7 +11,8 @@ use std::{fmt, sync::Arc};
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureError, mel::MelBank, window};
+use super::mel::{MelBank, warped_bins};
+use super::{FeatureError, window};
 
 /// Kaldi works on 16-bit sample values; ours are in [-1, 1].
 const SAMPLE_SCALE: f32 = 32768.0;
@@ -67,6 +68,12 @@ impl FbankConfig {
     /// Frames in a recording of `num_samples`: only those that lie wholly inside it (Kaldi's snip-edges).
     pub fn num_frames(&self, num_samples: usize) -> usize {
         num_samples.checked_sub(self.window_samples()).map_or(0, |rest| 1 + rest / self.hop_samples().max(1))
+    }
+
+    /// For each bin the place, in bins from 0, of `factor` (0.5 to 2) times its centre's frequency; the Nyquist frequency
+    /// stays where it is.
+    pub fn warped_bins(&self, factor: f64) -> Vec<f64> {
+        warped_bins(self.num_mel_bins, self.sample_rate_hz, factor)
     }
 
     fn fft_len(&self) -> usize {

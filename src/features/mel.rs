@@ -38,6 +38,25 @@ impl MelBank {
     }
 }
 
+/// For each filter the place, in filters from 0, of `factor` times its centre's frequency: a voice whose throat is so much
+/// shorter has there what this one has here. Above 4.8 kHz (or its image) the scale is straightened so that the Nyquist
+/// frequency stays where it is (Jaitly & Hinton 2013, eq. 1). Places lie within the bank.
+pub(super) fn warped_bins(num_mel_bins: usize, sample_rate_hz: u32, factor: f64) -> Vec<f64> {
+    const STRAIGHT_HZ: f64 = 4800.0;
+    let nyquist = f64::from(sample_rate_hz) / 2.0;
+    let (low, high) = (mel(LOW_HZ), mel(nyquist));
+    let width = (high - low) / (num_mel_bins + 1) as f64;
+    let image = STRAIGHT_HZ.min(nyquist / 2.0) * factor.min(1.0);
+    let knee = image / factor;
+    let place = |index: usize| {
+        let hz = 700.0 * (((low + (index + 1) as f64 * width) / 1127.0).exp() - 1.0);
+        let warped =
+            if hz <= knee { hz * factor } else { nyquist - (nyquist - image) / (nyquist - knee) * (nyquist - hz) };
+        ((mel(warped) - low) / width - 1.0).clamp(0.0, num_mel_bins.saturating_sub(1) as f64)
+    };
+    (0..num_mel_bins).map(place).collect()
+}
+
 /// Frequency on the mel scale, O'Shaughnessy's formula with the natural logarithm, as in HTK and Kaldi.
 fn mel(hz: f64) -> f64 {
     1127.0 * (1.0 + hz / 700.0).ln()
@@ -56,6 +75,22 @@ mod tests {
             power[bin] = 1.0;
             let total: f32 = bank.energies(&power).sum();
             assert!((total - 1.0).abs() < 1e-5, "bin {bin}: {total}");
+        }
+    }
+
+    #[test]
+    fn a_warp_moves_the_formants_and_keeps_the_edges() {
+        for place in warped_bins(80, 16_000, 1.0).iter().enumerate().map(|(bin, place)| place - bin as f64) {
+            assert!(place.abs() < 1e-9);
+        }
+        for factor in [0.88, 1.14] {
+            let places = warped_bins(80, 16_000, factor);
+            assert!(places.is_sorted());
+            assert!((places[79] - 79.0).abs() < 1.0, "{}", places[79]);
+            // Filter 40 of 80 lies at 1.8 kHz: a factor is a shift on the mel scale there.
+            let centre = |bin: f64| mel(20.0) + (bin + 1.0) * (mel(8000.0) - mel(20.0)) / 81.0;
+            let hz = |mel: f64| 700.0 * ((mel / 1127.0).exp() - 1.0);
+            assert!((hz(centre(places[40])) / hz(centre(40.0)) - factor).abs() < 1e-6);
         }
     }
 

@@ -14,14 +14,15 @@ use realfft::RealFftPlanner;
 use super::TrainError;
 use super::manifest::{Example, read_manifest};
 use super::options::Augmentation;
+use super::voice;
 use crate::audio::{AudioReader, Limits, resample::Resampler};
 use crate::bundle::Assets;
 use crate::features::{Cmvn, CmvnAccumulator, FbankConfig, fbank};
 
 /// Samples a second of everything decoded.
 const SAMPLE_RATE_HZ: f64 = 16_000.0;
-/// Pauses between joined clips, in seconds, beside up to 0.3 s of silence at the edges of each: together they stay below
-/// the pause that ends an utterance when serving.
+/// Pauses between joined clips, in seconds, beside up to 0.3 s of silence at the edges of each: together they are
+/// mostly shorter than the pause that ends an utterance when serving.
 const PAUSE_SECONDS: (f64, f64) = (0.0, 0.1);
 /// Signal-to-noise ratios, in dB.
 const NOISE_DB: (f32, f32) = (5.0, 25.0);
@@ -51,12 +52,17 @@ impl Clips {
     pub(crate) fn frames(&self, examples: &[&Example], rng: Option<&mut SmallRng>) -> Result<Vec<f32>, TrainError> {
         let clips = examples.iter().filter_map(|example| example.audio.as_deref()).map(|path| self.clip(path));
         let clips = clips.collect::<Result<Vec<_>, TrainError>>()?;
-        let (samples, rng) = match rng {
+        let (samples, mut rng) = match rng {
             None => (clips.iter().flat_map(|clip| clip.iter().map(|&s| float(s))).collect(), None),
             Some(rng) => (self.vary(&clips, rng)?, Some(rng)),
         };
         let config = &self.assets.config.features;
         let mut frames = fbank(config, &samples)?;
+        if let Some(rng) = rng.as_deref_mut()
+            && rng.random_bool(self.augmentation.voice)
+        {
+            voice::vary(&mut frames, config, rng);
+        }
         if frames.is_empty() {
             frames = vec![0.0; config.num_mel_bins]; // shorter than a window: one mean frame keeps the row alive
         } else {

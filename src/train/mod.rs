@@ -21,6 +21,7 @@ mod specaugment;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod voice;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -24,6 +24,8 @@ pub enum Task {
 pub struct Augmentation {
     /// Of changing the speed by 0.9 to 1.1.
     pub speed: f64,
+    /// Of another length of the vocal tract and another microphone.
+    pub voice: f64,
     /// Of adding noise at 5 to 25 dB.
     pub noise: f64,
     /// Of a room's echo.

@@ -77,6 +77,7 @@ fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
         max_k: 3,
         augmentation: Augmentation {
             speed: 0.5,
+            voice: 0.5,
             noise: 0.5,
             room: 0.0,
             join: 0.5,
