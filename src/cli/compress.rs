@@ -21,6 +21,9 @@ pub(crate) struct Compress {
     /// Store matrices as int8, with a scale for each output channel
     #[arg(long)]
     int8: bool,
+    /// Information that a weight may hold, in bits: 3.8 make a file of a seventh of f32 [default: what int8 has room for]
+    #[arg(long, value_name = "BITS", requires = "int8", value_parser = bits)]
+    bits: Option<f64>,
     /// Share of each matrix's weights, the smallest, that become zero
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     prune: f64,
@@ -54,7 +57,7 @@ impl Compress {
             .into_iter()
             .flat_map(|(name, weight)| {
                 let weight = if prunes(&name) { prune(&weight, self.prune) } else { weight };
-                if self.int8 { quantize(&name, &weight) } else { vec![(name, weight.to_kind(Kind::Half))] }
+                if self.int8 { quantize(&name, &weight, self.bits) } else { vec![(name, weight.to_kind(Kind::Half))] }
             })
             .collect();
         let (plain, path) = (self.out.join("model.tmp"), self.out.join(name.to_owned() + DEFLATED));
@@ -63,6 +66,10 @@ impl Compress {
         fs::remove_file(&plain)?;
         Ok(fs::metadata(&path)?.len())
     }
+}
+
+fn bits(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|bits| (1.0..=8.0).contains(bits)).ok_or("allowed: 1 to 8".to_owned())
 }
 
 fn share(text: &str) -> Result<f64, String> {

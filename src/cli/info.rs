@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::engine::TorchTranslator;
-use decalage::model::{Macs, macs, part_of, read_weights};
+use decalage::model::{Macs, TextMacs, macs, part_of, read_weights, text_macs};
+use decalage::policy::PolicyKind;
 use decalage::session::translator::{EncodeJob, SourceInput, Translator};
 use serde::Serialize;
 use tch::Device;
@@ -40,12 +41,15 @@ struct Facts {
     parameters_by_part: BTreeMap<String, usize>,
     /// Of the part that reads, if there is one.
     text_parameters: Option<usize>,
+    text_macs: Option<TextMacs>,
     file_bytes: BTreeMap<String, u64>,
     macs: Macs,
     segment_ms: u32,
     max_utterance_ms: u32,
     /// At the beginning of an utterance, after ten seconds of it, and when it is as long as it may be.
     state_bytes: [usize; 3],
+    /// The largest of a live utterance at wait-3.
+    live_state_bytes: usize,
     attention: BTreeMap<&'static str, String>,
 }
 
@@ -94,31 +98,34 @@ impl Info {
             target_vocab: model.target_vocab,
             parameters: by_part.values().sum(),
             parameters_by_part: by_part,
+            text_macs: text_parameters.map(|_| text_macs(model)),
             text_parameters,
             file_bytes,
             macs: macs(model, frames_per_second, memory_steps, MEMORY_TOKENS),
             segment_ms: spec.segment_ms(),
             max_utterance_ms: max_frames as u32 * spec.frame_shift_ms,
             state_bytes: [
-                state_bytes(&translator, 0)?,
-                state_bytes(&translator, MEMORY_SECONDS * frames_per_second)?,
-                state_bytes(&translator, max_frames)?,
+                state_bytes(&translator, 0, None)?,
+                state_bytes(&translator, MEMORY_SECONDS * frames_per_second, None)?,
+                state_bytes(&translator, max_frames, None)?,
             ],
+            live_state_bytes: state_bytes(&translator, max_frames, spec.reach_steps(PolicyKind::WaitK { k: 3 }))?,
             attention: attention.map(|(block, kind)| (block, format!("{kind:?}").to_lowercase())).into(),
             id: bundle.id,
         })
     }
 }
 
-/// Size of an utterance's state after so many frames of silence.
-fn state_bytes(translator: &TorchTranslator, num_frames: usize) -> Result<usize> {
+/// Size of an utterance's state after so many frames of silence, of which `reach_steps` stay in sight.
+fn state_bytes(translator: &TorchTranslator, num_frames: usize, reach_steps: Option<usize>) -> Result<usize> {
     let spec = translator.spec();
     let mut state = translator.init();
     let mut left = num_frames;
     while left > 0 {
         let taken = left.min(spec.frames_per_segment());
         left -= taken;
-        let job = EncodeJob { state: Some(state), source: SourceInput::Frames(vec![0.0; taken * spec.num_mel_bins]) };
+        let source = SourceInput::Frames(vec![0.0; taken * spec.num_mel_bins]);
+        let job = EncodeJob { state: Some(state), source, reach_steps };
         let encoded = translator.encode(vec![job]).pop().context("no answer")??;
         state = encoded.state;
     }
@@ -141,10 +148,21 @@ impl Facts {
             millions(self.macs.per_token)
         ));
         let [fresh, later, last] = self.state_bytes.map(kib);
-        lines.push(format!("state             {fresh} fresh, {later} after {MEMORY_SECONDS} s, {last} at the limit"));
+        let live = kib(self.live_state_bytes);
+        lines.push(format!(
+            "state             {fresh} fresh, {later} after {MEMORY_SECONDS} s, {last} at the limit; live at wait-3 {live} at most"
+        ));
         lines.push(format!("parameters        {}", millions(self.parameters)));
         lines.extend(self.parameters_by_part.iter().map(|(part, count)| format!("  {part:<26} {count:>10}")));
-        lines.extend(self.text_parameters.map(|count| format!("to read text      {} more", millions(count))));
+        if let (Some(count), Some(macs)) = (self.text_parameters, self.text_macs) {
+            lines.push(format!("to read text      {} parameters more", millions(count)));
+            lines.push(format!(
+                "MACs of text      {} per piece read, {} per token, {} per 30 of each without the vocabulary",
+                millions(macs.per_piece),
+                millions(macs.per_token),
+                millions(macs.per_sentence_of_30)
+            ));
+        }
         lines.push("files, bytes".to_owned());
         lines.extend(self.file_bytes.iter().map(|(name, bytes)| format!("  {name:<26} {bytes:>10}")));
         lines.join("\n") + "\n"

@@ -13,8 +13,10 @@
 //! attention        of width A: add a key, ask with a query
 //!   linear kinds   add 2·A² + φ(A) + A·Dφ           ask 2·A² + φ(A) + A·Dφ + (A/d)·Dφ
 //!   softmax        add 0                            ask 4·A² + 2·H·T·A, of a window T is its length at most
-//! encoder step     subsample + layers·(add + ask of C + convolution + feed-forward) + D·V_source, and what it adds to
-//!                  the decoder's memory: decoder layers·(add of D)
+//! layers           encoder layers·(add + ask of C + convolution + feed-forward), and what a step adds to the decoder's
+//!                  memory: decoder layers·(add of D)
+//! encoder step     subsample + layers + D·V_source
+//! piece of text    layers
 //! token            layers·(add + ask of C + convolution + ask of D + feed-forward) + D·V_target
 //! ```
 //!
@@ -40,32 +42,63 @@ pub struct Macs {
     pub per_token: usize,
 }
 
+/// Multiply-accumulates of one session that reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TextMacs {
+    /// To read one piece.
+    pub per_piece: usize,
+    /// To write one token.
+    pub per_token: usize,
+    /// To translate 30 pieces into 30 tokens, without the product with the target vocabulary: what Lite Transformer's
+    /// tables compare.
+    pub per_sentence_of_30: usize,
+}
+
 /// Counts; softmax attentions look back on `memory_steps` encoder steps and `memory_tokens` tokens, on which the
 /// linear kinds do not depend.
 pub fn macs(config: &ModelConfig, frames_per_second: usize, memory_steps: usize, memory_tokens: usize) -> Macs {
-    let (d_model, width) = (config.d_model, config.attention_width());
-    let ffn = 2 * d_model * config.ffn_dim;
-    let encoder_layers: usize = (0..config.encoder_layers)
-        .map(|layer| {
-            let attention = Attention::new(config.encoder_self, width, config);
-            attention.add() + attention.ask(memory_steps) + convolution(config, layer) + ffn
-        })
-        .sum();
-    let cross = Attention::new(config.decoder_cross, d_model, config);
     let per_encoder_step =
-        subsample(config) + encoder_layers + d_model * config.source_vocab + config.decoder_layers * cross.add();
-    let decoder_layers: usize = (0..config.decoder_layers)
-        .map(|layer| {
-            let attention = Attention::new(config.decoder_self, width, config);
-            let near = attention.add() + attention.ask(memory_tokens) + convolution(config, layer);
-            near + cross.ask(memory_steps) + ffn
-        })
-        .sum();
+        subsample(config) + encoder_layers(config, memory_steps) + config.d_model * config.source_vocab;
     Macs {
         per_audio_second: per_encoder_step * frames_per_second / config.frames_per_step,
         per_encoder_step,
-        per_token: decoder_layers + d_model * config.target_vocab,
+        per_token: decoder_layers(config, memory_steps, memory_tokens) + config.d_model * config.target_vocab,
     }
+}
+
+/// Counts for text; softmax attentions look back on 30 pieces and 30 tokens.
+pub fn text_macs(config: &ModelConfig) -> TextMacs {
+    const LENGTH: usize = 30;
+    let (per_piece, layers) = (encoder_layers(config, LENGTH), decoder_layers(config, LENGTH, LENGTH));
+    TextMacs {
+        per_piece,
+        per_token: layers + config.d_model * config.target_vocab,
+        per_sentence_of_30: LENGTH * (per_piece + layers),
+    }
+}
+
+/// Of one step, and what it adds to the decoder's memory.
+fn encoder_layers(config: &ModelConfig, memory_steps: usize) -> usize {
+    let attention = Attention::new(config.encoder_self, config.attention_width(), config);
+    let layer =
+        |layer| attention.add() + attention.ask(memory_steps) + convolution(config, layer) + feed_forward(config);
+    let cross = Attention::new(config.decoder_cross, config.d_model, config);
+    (0..config.encoder_layers).map(layer).sum::<usize>() + config.decoder_layers * cross.add()
+}
+
+/// Of one token.
+fn decoder_layers(config: &ModelConfig, memory_steps: usize, memory_tokens: usize) -> usize {
+    let attention = Attention::new(config.decoder_self, config.attention_width(), config);
+    let cross = Attention::new(config.decoder_cross, config.d_model, config);
+    let layer = |layer| {
+        let near = attention.add() + attention.ask(memory_tokens) + convolution(config, layer);
+        near + cross.ask(memory_steps) + feed_forward(config)
+    };
+    (0..config.decoder_layers).map(layer).sum()
+}
+
+fn feed_forward(config: &ModelConfig) -> usize {
+    2 * config.d_model * config.ffn_dim
 }
 
 /// One attention of `width` channels.
@@ -176,6 +209,28 @@ mod tests {
             macs(&config, 100, 250, 30),
             Macs { per_audio_second: 25 * step, per_encoder_step: step, per_token: token }
         );
+    }
+
+    /// Table 1 of Lite Transformer (arXiv 2004.11886): 30 tokens each way, six layers a side, feed-forward blocks as wide
+    /// as the stream. It has softmax with keys and values kept, T·A where the linear kinds have d·A.
+    #[test]
+    fn sentences_cost_what_the_paper_says() {
+        for (d_model, head_dim, millions) in [(200, 20, 90.7), (408, 12, 361.0), (496, 8, 529.0)] {
+            let config = ModelConfig {
+                d_model,
+                ffn_dim: d_model,
+                head_dim,
+                encoder_layers: 6,
+                decoder_layers: 6,
+                encoder_self: AttentionKind::Relu,
+                decoder_self: AttentionKind::Relu,
+                decoder_cross: AttentionKind::Relu,
+                ..ModelConfig::small(32, 4000)
+            };
+            assert_eq!(config.validate(), Ok(()));
+            let counted = text_macs(&config).per_sentence_of_30 as f64 / 1e6;
+            assert!((counted / millions - 1.0).abs() < 0.02, "D = {d_model}: {counted:.1} M, the paper's {millions} M");
+        }
     }
 
     #[test]
