@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::config::{ConvKind, ModelConfig};
 use super::layers::Linear;
+use super::packed::Products;
 
 /// Linear, GLU, depthwise convolution, linear.
 #[derive(Debug)]
@@ -30,21 +31,21 @@ enum Kernel {
 
 impl Convolution {
     /// None for [`ConvKind::None`].
-    pub(crate) fn new(path: &nn::Path, kernel_width: usize, config: &ModelConfig, product: Kind) -> Option<Self> {
+    pub(crate) fn new(path: &nn::Path, kernel_width: usize, config: &ModelConfig, products: &Products) -> Option<Self> {
         let channels = config.d_model / 2;
         let size = config.conv_groups * kernel_width;
         let kernel = match config.convolution {
             ConvKind::None => return None,
-            ConvKind::Dynamic => Kernel::Dynamic(Linear::new(&(path / "kernel"), channels, size, true, product)),
+            ConvKind::Dynamic => Kernel::Dynamic(Linear::new(&(path / "kernel"), channels, size, true, products)),
             ConvKind::Lightweight => {
                 let shape = [config.conv_groups as i64, kernel_width as i64];
                 Kernel::Static(path.var("kernel", &shape, nn::Init::Randn { mean: 0.0, stdev: 0.1 }))
             }
         };
         Some(Self {
-            input: Linear::new(&(path / "input"), channels, 2 * channels, true, product),
+            input: Linear::new(&(path / "input"), channels, 2 * channels, true, products),
             kernel,
-            output: Linear::new(&(path / "output"), channels, channels, true, product),
+            output: Linear::new(&(path / "output"), channels, channels, true, products),
             kernel_width: kernel_width as i64,
             groups: config.conv_groups as i64,
             channels: channels as i64,

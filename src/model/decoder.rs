@@ -8,6 +8,7 @@ use super::attention::{Attention, AttentionState, Visible};
 use super::config::ModelConfig;
 use super::layers::{FeedForward, LayerNorm, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
+use super::packed::{Product, Products};
 
 #[derive(Debug)]
 struct DecoderLayer {
@@ -28,7 +29,8 @@ pub(crate) struct Decoder {
     shared_memory: bool,
     width: usize,
     dropout: f64,
-    product: Kind,
+    /// With the embedding, which scores are tied to.
+    product: Product,
 }
 
 /// What the decoder remembers of the tokens of `B` utterances.
@@ -48,7 +50,7 @@ pub(crate) struct CrossState {
 }
 
 impl Decoder {
-    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, products: &Products) -> Self {
         let width = config.d_model;
         let clock = config.max_target_tokens;
         let cross_clocks = (clock, config.max_utterance_steps());
@@ -57,11 +59,11 @@ impl Decoder {
             let path = path / "layers" / index;
             DecoderLayer {
                 lsra_norm: norm(&path / "lsra_norm"),
-                lsra: Lsra::new(&(&path / "lsra"), config.decoder_self, index, clock, config, product),
+                lsra: Lsra::new(&(&path / "lsra"), config.decoder_self, index, clock, config, products),
                 cross_norm: norm(&path / "cross_norm"),
-                cross: Attention::new(&(&path / "cross"), config.decoder_cross, width, cross_clocks, config, product),
+                cross: Attention::new(&(&path / "cross"), config.decoder_cross, width, cross_clocks, config, products),
                 ffn_norm: norm(&path / "ffn_norm"),
-                ffn: FeedForward::new(&(&path / "ffn"), width, config.ffn_dim, product),
+                ffn: FeedForward::new(&(&path / "ffn"), width, config.ffn_dim, products),
             }
         };
         let init = nn::Init::Randn { mean: 0.0, stdev: (width as f64).powf(-0.5) };
@@ -72,7 +74,7 @@ impl Decoder {
             shared_memory: config.decoder_cross.feature_dim(config.head_dim).is_none(),
             width,
             dropout: config.dropout,
-            product,
+            product: Product::new(products),
         }
     }
 
@@ -140,7 +142,6 @@ impl Decoder {
     }
 
     fn scores(&self, x: &Tensor) -> Tensor {
-        let x = self.norm.forward(x).to_kind(self.product);
-        x.matmul(&self.embedding.to_kind(self.product).tr()).log_softmax(-1, Kind::Float)
+        self.product.apply(&self.norm.forward(x), &self.embedding, None).log_softmax(-1, Kind::Float)
     }
 }

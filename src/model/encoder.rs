@@ -9,6 +9,7 @@ use super::attention::Visible;
 use super::config::ModelConfig;
 use super::layers::{FeedForward, LayerNorm, Linear, dropout, positions_from, sinusoids};
 use super::lsra::{Lsra, LsraState};
+use super::packed::Products;
 use super::state::Shallow;
 use super::subsample::{Subsample, SubsampleState};
 
@@ -30,15 +31,15 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(path: &nn::Path, num_layers: usize, config: &ModelConfig, product: Kind) -> Self {
+    fn new(path: &nn::Path, num_layers: usize, config: &ModelConfig, products: &Products) -> Self {
         let clock = config.max_utterance_steps();
         let layer = |index: usize| {
             let path = path / "layers" / index;
             EncoderLayer {
                 lsra_norm: LayerNorm::new(&(&path / "lsra_norm"), config.d_model),
-                lsra: Lsra::new(&(&path / "lsra"), config.encoder_self, index, clock, config, product),
+                lsra: Lsra::new(&(&path / "lsra"), config.encoder_self, index, clock, config, products),
                 ffn_norm: LayerNorm::new(&(&path / "ffn_norm"), config.d_model),
-                ffn: FeedForward::new(&(&path / "ffn"), config.d_model, config.ffn_dim, product),
+                ffn: FeedForward::new(&(&path / "ffn"), config.d_model, config.ffn_dim, products),
             }
         };
         Self {
@@ -96,11 +97,11 @@ pub(crate) struct EncoderState {
 }
 
 impl SpeechEncoder {
-    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, products: &Products) -> Self {
         Self {
-            subsample: Subsample::new(&(path / "subsample"), config, product),
-            stack: Stack::new(path, config.encoder_layers, config, product),
-            ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, product),
+            subsample: Subsample::new(&(path / "subsample"), config, products),
+            stack: Stack::new(path, config.encoder_layers, config, products),
+            ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, products),
             frames_per_step: config.frames_per_step as i64,
             steps_per_segment: config.steps_per_segment as i64,
             width: config.d_model,
@@ -158,12 +159,12 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    pub(crate) fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, products: &Products) -> Self {
         let width = config.d_model;
         let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
         Self {
             embedding: path.var("embedding", &[vocab as i64, width as i64], init),
-            stack: Stack::new(path, config.encoder_layers, config, product),
+            stack: Stack::new(path, config.encoder_layers, config, products),
             width,
         }
     }

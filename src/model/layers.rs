@@ -1,33 +1,34 @@
 //! The smallest parts: linear maps, layer norms, feed-forward blocks, positions.
 //!
-//! Invariant: the residual stream, norms and sums are f32; only matrix products run in the model's `product_kind`.
+//! Invariant: the residual stream, norms and sums are f32; only matrix products run in the kind of the model's [`Products`].
 
 use tch::{Kind, Tensor, nn};
 
-/// y = x·Wᵀ + b, computed in `kind` with f32 master weights.
+use super::packed::{Product, Products};
+
+/// y = x·Wᵀ + b.
 #[derive(Debug)]
 pub(crate) struct Linear {
     pub(crate) weight: Tensor,
     bias: Option<Tensor>,
-    kind: Kind,
+    product: Product,
 }
 
 impl Linear {
     /// Xavier-uniform weights, zero bias.
-    pub(crate) fn new(path: &nn::Path, input: usize, output: usize, bias: bool, kind: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, input: usize, output: usize, bias: bool, products: &Products) -> Self {
         let bound = (6.0 / (input + output) as f64).sqrt();
         let init = nn::Init::Uniform { lo: -bound, up: bound };
         Self {
             weight: path.var("weight", &[output as i64, input as i64], init),
             bias: bias.then(|| path.var("bias", &[output as i64], nn::Init::Const(0.0))),
-            kind,
+            product: Product::new(products),
         }
     }
 
     /// `(…, input)` → `(…, output)`, in the product kind.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let bias = self.bias.as_ref().map(|b| b.to_kind(self.kind));
-        x.to_kind(self.kind).linear(&self.weight.to_kind(self.kind), bias.as_ref())
+        self.product.apply(x, &self.weight, self.bias.as_ref())
     }
 }
 
@@ -59,10 +60,10 @@ pub(crate) struct FeedForward {
 }
 
 impl FeedForward {
-    pub(crate) fn new(path: &nn::Path, width: usize, hidden: usize, kind: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, width: usize, hidden: usize, products: &Products) -> Self {
         Self {
-            input: Linear::new(&(path / "input"), width, hidden, true, kind),
-            output: Linear::new(&(path / "output"), hidden, width, true, kind),
+            input: Linear::new(&(path / "input"), width, hidden, true, products),
+            output: Linear::new(&(path / "output"), hidden, width, true, products),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Long-short range attention (Lite Transformer, arXiv 2004.11886 §3): half the channels attend far, half convolve near.
 //! Without a convolution all attend, which is plain attention.
 
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 use super::attention::{Attention, AttentionState, Visible};
 use super::config::{AttentionKind, ModelConfig};
 use super::conv::Convolution;
+use super::packed::Products;
 
 /// LSRA of one layer.
 #[derive(Debug)]
@@ -31,12 +32,12 @@ impl Lsra {
         layer: usize,
         clock: usize,
         config: &ModelConfig,
-        product: Kind,
+        products: &Products,
     ) -> Self {
         let width = config.attention_width();
         Self {
-            attention: Attention::new(&(path / "attention"), kind, width, (clock, clock), config, product),
-            convolution: Convolution::new(&(path / "convolution"), config.kernel_width(layer), config, product),
+            attention: Attention::new(&(path / "attention"), kind, width, (clock, clock), config, products),
+            convolution: Convolution::new(&(path / "convolution"), config.kernel_width(layer), config, products),
             attention_width: width as i64,
         }
     }

@@ -7,7 +7,7 @@
 mod config;
 mod cost;
 pub use config::{AttentionKind, ConfigError, ConvKind, ModelConfig};
-pub use cost::{Macs, macs, part_of};
+pub use cost::{Macs, TextMacs, macs, part_of, text_macs};
 
 #[cfg(feature = "torch")]
 mod attention;
@@ -25,6 +25,8 @@ mod encoder;
 mod layers;
 #[cfg(feature = "torch")]
 mod lsra;
+#[cfg(feature = "torch")]
+mod packed;
 #[cfg(feature = "torch")]
 mod state;
 #[cfg(feature = "torch")]

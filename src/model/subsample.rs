@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::config::ModelConfig;
 use super::layers::Linear;
+use super::packed::Products;
 
 const WIDTH: i64 = 5;
 const STRIDE: i64 = 2;
@@ -33,11 +34,11 @@ pub(crate) struct SubsampleState {
 }
 
 impl Subsample {
-    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
+    pub(crate) fn new(path: &nn::Path, config: &ModelConfig, products: &Products) -> Self {
         let width = config.d_model;
         let convolution = |(index, name): (usize, &str)| {
             let input = if index == 0 { config.num_mel_bins } else { width };
-            (Linear::new(&(path / name), WIDTH as usize * input, 2 * width, true, product), input as i64)
+            (Linear::new(&(path / name), WIDTH as usize * input, 2 * width, true, products), input as i64)
         };
         let count = config.frames_per_step.ilog2() as usize;
         Self { convolutions: NAMES.into_iter().enumerate().take(count).map(convolution).collect() }

@@ -4,6 +4,7 @@
 use tch::{Device, Kind, Tensor, nn};
 
 use super::attention::{Attention, Visible};
+use super::packed::Products;
 use super::*;
 
 /// Relative tolerance in f32 (model.md §4).
@@ -145,7 +146,7 @@ fn the_quadratic_form_equals_the_linear_one_for_every_kind() {
     for kind in AttentionKind::ALL {
         tch::manual_seed(3);
         let store = nn::VarStore::new(Device::Cpu);
-        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), Kind::Float);
+        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), &Products::of(Kind::Float));
         for (queries, keys) in [(1, 1), (9, 40), (31, 7)] {
             let (x, memory) = (random(&[3, queries, 32]), random(&[3, keys, 32]));
             let counts = Tensor::randint_low(1, keys + 1, [3, queries], (Kind::Int64, Device::Cpu));
@@ -162,7 +163,7 @@ fn absorbing_in_any_pieces_equals_the_whole_for_every_kind() {
     for kind in AttentionKind::ALL {
         tch::manual_seed(4);
         let store = nn::VarStore::new(Device::Cpu);
-        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), Kind::Float);
+        let attention = Attention::new(&store.root(), kind, 32, (50, 60), &config(kind), &Products::of(Kind::Float));
         let (x, memory) = (random(&[2, 5, 32]), random(&[2, 23, 32]));
         let visible = Visible::new(&Tensor::full([2, 5], 23, (Kind::Int64, Device::Cpu)), 23);
         let expected = attention.forward(&x, &memory, &visible);

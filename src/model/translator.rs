@@ -6,6 +6,7 @@ use super::attention::Visible;
 use super::config::ModelConfig;
 use super::decoder::{CrossState, Decoder, DecoderState};
 use super::encoder::{EncoderState, SpeechEncoder, TextEncoder};
+use super::packed::Products;
 use super::state::{Shallow, State, select, stack, unstack};
 
 /// An encoder and a decoder; `E` is [`SpeechEncoder`] or [`TextEncoder`].
@@ -34,12 +35,17 @@ pub struct Utterances {
 }
 
 impl SpeechTranslator {
-    /// Makes the parameters `encoder.*` and `decoder.*` under `path`. Matrix products run in `product` (f32 to serve,
-    /// bf16 is faster to train), everything else in f32.
+    /// Makes the parameters `encoder.*` and `decoder.*` under `path`. Matrix products run in `product` (f32, or bf16,
+    /// which is faster to train), everything else in f32.
     pub fn new(path: &nn::Path, config: &ModelConfig, product: Kind) -> Self {
-        let encoder = SpeechEncoder::new(&(path / "encoder"), config, product);
+        Self::with_products(path, config, &Products::of(product))
+    }
+
+    /// As [`SpeechTranslator::new`].
+    pub(crate) fn with_products(path: &nn::Path, config: &ModelConfig, products: &Products) -> Self {
+        let encoder = SpeechEncoder::new(&(path / "encoder"), config, products);
         let fresh = encoder.init(1, path.device());
-        Self::with(path, config, encoder, fresh, product)
+        Self::with(path, config, encoder, fresh, products)
     }
 
     /// Encodes whole utterances under the serving schedule's mask: frames `(B, T, num_mel_bins)`, of which row b has
@@ -76,9 +82,14 @@ impl SpeechTranslator {
 impl TextTranslator {
     /// Makes the parameters `text_encoder.*`, for `vocab` source pieces, and `decoder.*` under `path`.
     pub fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, product: Kind) -> Self {
-        let encoder = TextEncoder::new(&(path / "text_encoder"), vocab, config, product);
+        Self::with_products(path, vocab, config, &Products::of(product))
+    }
+
+    /// As [`TextTranslator::new`].
+    pub(crate) fn with_products(path: &nn::Path, vocab: usize, config: &ModelConfig, products: &Products) -> Self {
+        let encoder = TextEncoder::new(&(path / "text_encoder"), vocab, config, products);
         let fresh = encoder.init(1, path.device());
-        Self::with(path, config, encoder, fresh, product)
+        Self::with(path, config, encoder, fresh, products)
     }
 
     /// Encodes whole sentences: pieces `(B, T)`, of which row b has `lengths[b]` (at least 1).
@@ -95,8 +106,8 @@ impl TextTranslator {
 }
 
 impl<E> EncoderDecoder<E> {
-    fn with(path: &nn::Path, config: &ModelConfig, encoder: E, fresh: EncoderState, product: Kind) -> Self {
-        let (decoder, device) = (Decoder::new(&(path / "decoder"), config, product), path.device());
+    fn with(path: &nn::Path, config: &ModelConfig, encoder: E, fresh: EncoderState, products: &Products) -> Self {
+        let (decoder, device) = (Decoder::new(&(path / "decoder"), config, products), path.device());
         let fresh = State { encoder: fresh, decoder: decoder.init(1, device), cross: decoder.init_cross(1, device) };
         Self { config: config.clone(), encoder, decoder, fresh, device }
     }

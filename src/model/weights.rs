@@ -10,6 +10,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use thiserror::Error;
 
 use super::compress::{dequantize, inflate};
+use super::packed::Products;
 use super::{ModelConfig, SpeechTranslator, TextTranslator};
 
 /// Weights that do not fit.
@@ -38,16 +39,17 @@ pub enum WeightsError {
 }
 
 impl SpeechTranslator {
-    /// Builds the network of `config` in f32 and fills it from a file; f16 weights are widened.
+    /// Builds the network of `config` to serve and fills it from a file, whatever its weights are stored as. On a CPU matrix
+    /// products are those of f16 weights, in f32.
     pub fn load(path: &Path, config: &ModelConfig, device: Device) -> Result<Self, WeightsError> {
-        filled(path, device, |root| Self::new(root, config, Kind::Float))
+        filled(path, device, |root| Self::with_products(root, config, &Products::to_serve(device)))
     }
 }
 
 impl TextTranslator {
     /// As [`SpeechTranslator::load`], for `vocab` source pieces.
     pub fn load(path: &Path, vocab: usize, config: &ModelConfig, device: Device) -> Result<Self, WeightsError> {
-        filled(path, device, |root| Self::new(root, vocab, config, Kind::Float))
+        filled(path, device, |root| Self::with_products(root, vocab, config, &Products::to_serve(device)))
     }
 }
 

@@ -9,6 +9,7 @@ use tch::{Kind, Tensor, nn};
 
 use super::super::config::AttentionKind;
 use super::super::layers::Linear;
+use super::super::packed::Products;
 use super::{AttentionState, Visible};
 
 /// φ of one attention: non-negative features of projected queries and keys.
@@ -36,10 +37,10 @@ struct Proportion {
 }
 
 impl Proportion {
-    fn new(path: &nn::Path, head_dim: usize, product: Kind) -> Self {
+    fn new(path: &nn::Path, head_dim: usize, products: &Products) -> Self {
         Self {
-            hidden: Linear::new(&(path / "hidden"), head_dim, head_dim / 4, true, product),
-            output: Linear::new(&(path / "output"), head_dim / 4, 1, true, product),
+            hidden: Linear::new(&(path / "hidden"), head_dim, head_dim / 4, true, products),
+            output: Linear::new(&(path / "output"), head_dim / 4, 1, true, products),
         }
     }
 
@@ -56,7 +57,7 @@ impl FeatureMap {
         kind: AttentionKind,
         head_dim: usize,
         clocks: (usize, usize),
-        product: Kind,
+        products: &Products,
     ) -> Option<Self> {
         let width = kind.feature_dim(head_dim)? as i64;
         let phases = match kind {
@@ -64,8 +65,8 @@ impl FeatureMap {
             AttentionKind::Relu => Phases::None,
             AttentionKind::Cosformer => Phases::Clock { queries: clocks.0 as f64, keys: clocks.1 as f64 },
             AttentionKind::Leap => Phases::Learnt {
-                queries: Proportion::new(&(path / "query_proportion"), head_dim, product),
-                keys: Proportion::new(&(path / "key_proportion"), head_dim, product),
+                queries: Proportion::new(&(path / "query_proportion"), head_dim, products),
+                keys: Proportion::new(&(path / "key_proportion"), head_dim, products),
             },
         };
         Some(Self { width, phases })

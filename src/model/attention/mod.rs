@@ -15,6 +15,7 @@ pub(crate) use linear::FeatureMap;
 
 use super::config::{AttentionKind, ModelConfig};
 use super::layers::Linear;
+use super::packed::Products;
 
 /// How many keys each query sees.
 #[derive(Debug)]
@@ -94,17 +95,17 @@ impl Attention {
         width: usize,
         clocks: (usize, usize),
         config: &ModelConfig,
-        product: Kind,
+        products: &Products,
     ) -> Self {
-        let projection = |name: &str| Linear::new(&(path / name), width, width, false, product);
+        let projection = |name: &str| Linear::new(&(path / name), width, width, false, products);
         Self {
             query: projection("query"),
             key: projection("key"),
             value: projection("value"),
-            output: Linear::new(&(path / "output"), width, width, true, product),
+            output: Linear::new(&(path / "output"), width, width, true, products),
             num_heads: (width / config.head_dim) as i64,
             input_width: width as i64,
-            feature_map: FeatureMap::new(path, kind, config.head_dim, clocks, product),
+            feature_map: FeatureMap::new(path, kind, config.head_dim, clocks, products),
             window: (kind == AttentionKind::Window).then_some(config.window_steps as i64),
             epsilon: config.epsilon,
         }
