@@ -11,6 +11,7 @@ use decalage::bundle::Bundle;
 use decalage::engine::{LoadError, Recording, TorchTranslator, session_assets, text_session_assets};
 use decalage::eval::{Clip, Instance};
 use decalage::policy::PolicyKind;
+use decalage::session::cutter::CutterConfig;
 use decalage::session::event::Event;
 use decalage::session::{SessionAssets, SessionConfig, SessionError};
 use decalage::text::normalize_source;
@@ -87,7 +88,9 @@ impl Evaluate {
                 .map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }))
                 .transpose()?;
             let policy = if self.cascade { PolicyKind::Transcribe } else { policy(lag) };
-            let config = SessionConfig { policy, vad_threshold: self.vad_threshold, ..SessionConfig::default() };
+            let utterances = CutterConfig { pause_ms: self.pause_ms, ..CutterConfig::default() };
+            let (vad_threshold, usual) = (self.vad_threshold, SessionConfig::default());
+            let config = SessionConfig { policy, vad_threshold, utterances, ..usual };
             let recording = match (speech.map(|model| model.begin(config)).transpose()?, reads) {
                 (Some(hears), Some(reads)) => Recording::cascade(hears, reads),
                 (Some(one), None) | (None, Some(one)) => one,

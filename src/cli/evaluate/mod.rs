@@ -46,6 +46,9 @@ pub(crate) struct Evaluate {
     /// From this score of the voice activity detector on a frame is speech; 0 takes each clip as one utterance
     #[arg(long, default_value_t = SessionConfig::default().vad_threshold)]
     vad_threshold: f32,
+    /// Silence that ends an utterance
+    #[arg(long, value_name = "MS", default_value_t = SessionConfig::default().utterances.pause_ms)]
+    pause_ms: u32,
     /// File to write the scores to
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -116,6 +119,7 @@ impl Evaluate {
                 "manifest": from.display().to_string(),
                 "beam": self.beam,
                 "vad_threshold": self.vad_threshold,
+                "pause_ms": self.pause_ms,
                 "threads": self.threads,
                 "text": self.reads(),
                 "cascade": self.cascade,
