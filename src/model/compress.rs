@@ -7,20 +7,20 @@
 //!
 //! Invariant: only storage changes. What was loaded is f32 again, and so are all sums.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::num::NonZeroU64;
 use std::path::Path;
 
+use flate2::Crc;
 use flate2::read::GzDecoder;
+use miniz_oxide::deflate::core::{
+    CompressionStrategy, CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output,
+    create_comp_flags_from_zip_params,
+};
 use tch::{Kind, Tensor};
 
 /// What a scale's name ends with.
 const SCALE: &str = ".scale";
-/// Of Zopfli: more gain next to nothing.
-const ITERATIONS: NonZeroU64 = NonZeroU64::MIN.saturating_add(2);
-/// Matrices differ in their numbers, and a block has codes of its own; of each megabyte so many at most.
-const MAX_BLOCKS: u16 = 60;
 /// Larger than any model here, smaller than what could hurt.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -84,12 +84,25 @@ pub(super) fn dequantize(tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)
     weights.into_iter().map(widen).collect()
 }
 
-/// Writes a file's contents again, deflated. Zopfli, because there are codes to be gained and next to no repetitions: a usual
-/// encoder takes short repetitions at any price, and its files of such numbers are a tenth larger.
+/// Writes a file's contents again, deflated into a gzip file (RFC 1952). Codes alone: such numbers hardly ever repeat, and an
+/// encoder that takes every short repetition makes its file a tenth larger.
 pub fn deflate(from: &Path, to: &Path) -> io::Result<()> {
-    let options =
-        zopfli::Options { iteration_count: ITERATIONS, maximum_block_splits: MAX_BLOCKS, ..zopfli::Options::default() };
-    zopfli::compress(options, zopfli::Format::Gzip, File::open(from)?, File::create(to)?)
+    const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let data = fs::read(from)?;
+    let mut out = HEADER.to_vec();
+    let flags = create_comp_flags_from_zip_params(9, 0, CompressionStrategy::HuffmanOnly as i32);
+    let (status, _) = compress_to_output(&mut CompressorOxide::new(flags), &data, TDEFLFlush::Finish, |part| {
+        out.extend_from_slice(part);
+        true
+    });
+    if status != TDEFLStatus::Done {
+        return Err(io::Error::other(format!("deflate ended with {status:?}")));
+    }
+    let mut sum = Crc::new();
+    sum.update(&data);
+    out.extend(sum.sum().to_le_bytes());
+    out.extend(sum.amount().to_le_bytes());
+    fs::write(to, out)
 }
 
 /// A file's contents, inflated where its name ends with `.gz`.
@@ -108,6 +121,24 @@ mod tests {
     use tch::Device;
 
     use super::*;
+
+    #[test]
+    fn what_was_deflated_is_inflated_to_the_same() {
+        let plain = std::env::temp_dir().join(format!("decalage-{}-deflate", std::process::id()));
+        let deflated = plain.with_extension("gz");
+        // Seven equally frequent numbers are 2.8 bits each.
+        let data: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 16) as u8 % 7).collect();
+        fs::write(&plain, &data).unwrap();
+        deflate(&plain, &deflated).unwrap();
+        assert!(fs::metadata(&deflated).unwrap().len() < 300_000 * 3 / 8 + 500);
+        assert_eq!(inflate(&deflated).unwrap(), data);
+        fs::write(&plain, []).unwrap();
+        deflate(&plain, &deflated).unwrap();
+        assert!(inflate(&deflated).unwrap().is_empty());
+        for file in [plain, deflated] {
+            fs::remove_file(file).unwrap();
+        }
+    }
 
     #[test]
     fn the_smallest_weights_go() {
