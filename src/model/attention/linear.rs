@@ -26,7 +26,7 @@ enum Phases {
     /// cosformer: position over a fixed clock, for queries and keys.
     Clock { queries: f64, keys: f64 },
     /// leap: a proportion that a small network reads off the vector itself.
-    Learnt { queries: Proportion, keys: Proportion },
+    Learnt { queries: Box<Proportion>, keys: Box<Proportion> },
 }
 
 /// P(u) = sigmoid(W₂ relu(W₁ u)), hidden width d/4, shared by the heads (LeaPformer, eq. 7).
@@ -65,8 +65,8 @@ impl FeatureMap {
             AttentionKind::Relu => Phases::None,
             AttentionKind::Cosformer => Phases::Clock { queries: clocks.0 as f64, keys: clocks.1 as f64 },
             AttentionKind::Leap => Phases::Learnt {
-                queries: Proportion::new(&(path / "query_proportion"), head_dim, products),
-                keys: Proportion::new(&(path / "key_proportion"), head_dim, products),
+                queries: Box::new(Proportion::new(&(path / "query_proportion"), head_dim, products)),
+                keys: Box::new(Proportion::new(&(path / "key_proportion"), head_dim, products)),
             },
         };
         Some(Self { width, phases })
