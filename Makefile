@@ -14,7 +14,9 @@ PURE := --locked --no-default-features --features server
 # Debian's pip may belong to another python3 than the first one of PATH.
 PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip3 --python $$(command -v python3)"; \
 	$$pip install --quiet
-# Everything is tested in one profile, so that libtorch's wrappers are compiled once.
+# Everything is tested in one profile, so that libtorch's wrappers are compiled once, and with the program as `cargo test` builds
+# it: the tests' own dependencies switch on features of others, so that `cargo build` would compile half of them again.
+PROGRAM := cargo test --locked --no-run --test cli
 STEPS := format lint-pure test-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract test-web docs
 
 .PHONY: run demo test $(STEPS)
@@ -72,7 +74,8 @@ test-all: libtorch
 	cargo test --locked
 
 train-tiny: libtorch
-	scripts/train_tiny.sh
+	$(PROGRAM)
+	DECALAGE=$(TARGET)/debug/decalage scripts/train_tiny.sh
 
 # The packages go into a folder of their own, as Debian has neither virtual environments nor a pip that installs.
 test-corpus: $(TARGET)/corpus-python/.complete
@@ -87,7 +90,7 @@ $(TARGET)/corpus-python/.complete: scripts/corpus/requirements.txt
 
 # Other people's clients, unmodified, against the server with the bundled model.
 test-contract: libtorch $(TARGET)/contract/.complete
-	cargo build --locked
+	$(PROGRAM)
 	tests/contract/run $(TARGET)/debug/decalage $(TARGET)/contract
 
 # Node comes as a Python package, and npm with it.
@@ -104,7 +107,7 @@ $(NODE_TESTS): $(TARGET)/%/.complete: $(addprefix tests/%/,requirements.txt pack
 # The page in browsers: speaks, reads German, is cut off and goes on. Chromium comes as an npm package; Firefox is tested
 # where Debian's firefox-esr and pulseaudio are installed.
 test-web: libtorch $(TARGET)/web/.complete
-	cargo build --locked
+	$(PROGRAM)
 	tests/web/run $(TARGET)/debug/decalage $(TARGET)/web
 
 docs: libtorch
