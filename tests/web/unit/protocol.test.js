@@ -17,7 +17,8 @@ const fixtures = readdirSync(folder)
   .map((name) => {
     const lines = readFileSync(new URL(name, folder), "utf8").trim().split("\n");
     return { name, steps: lines.map((line) => JSON.parse(line)) };
-  });
+  })
+  .filter(({ steps }) => steps[0].query.input_format !== "text"); // the page speaks
 const said = fixtures.flatMap(({ steps }) => steps).filter(({ from, text }) => from === "server" && text);
 
 test("every message of the server's is understood", () => {
