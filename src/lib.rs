@@ -114,6 +114,10 @@
 //!   cross-attention may be softmax, whose memory grows with the utterance. It stays small because keys and values are
 //!   never stored: q·(W_k h) = (W_kᵀq)·h moves both projections to the query, so that all decoder layers share one copy
 //!   of the encoder's steps, T·D numbers instead of 2·L·T·D. An utterance is bounded, and so is T.
+//!   Live, it is bounded by more than that: a word sees the last k + `reach_segments` segments (an `EncodeJob` says so, since k is
+//!   the session's), and what lies behind is forgotten.
+//! - **f16 weights, f32 sums.** Served on a CPU, products are FBGEMM's with packed f16 weights, which is what bundles hold;
+//!   `tch` lacks them, so a scripted module of 3 kB brings them along (`model/packed.rs`).
 //! - **An utterance without a state.** `EncodeJob::state` is an `Option`: silence holds no state, and a session needs no
 //!   translator at hand to begin an utterance.
 //! - **Wait-k counts words, not pieces**, and segments that contain speech, not time: one piece a segment falls behind a

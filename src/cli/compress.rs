@@ -21,7 +21,7 @@ pub(crate) struct Compress {
     /// Store matrices as int8, with a scale for each output channel
     #[arg(long)]
     int8: bool,
-    /// Information that a weight may hold, in bits: 3.8 make a file of a seventh of f32 [default: what int8 has room for]
+    /// Information that a weight may hold, in bits: 4.3 make a file of a seventh of f32 [default: what int8 has room for]
     #[arg(long, value_name = "BITS", requires = "int8", value_parser = bits)]
     bits: Option<f64>,
     /// Share of each matrix's weights, the smallest, that become zero
