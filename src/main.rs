@@ -4,6 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Of libtorch as well: steps of few rows are quicker by a tenth than with the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
