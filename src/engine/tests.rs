@@ -9,7 +9,7 @@ use super::*;
 use crate::features::fbank;
 use crate::policy::PolicyKind;
 use crate::session::event::{Emission, Event};
-use crate::session::scripted::{ScriptedState, ScriptedTranslator};
+use crate::session::scripted::{ScriptedSearch, ScriptedState, ScriptedTranslator};
 use crate::session::tests::{assets, audio, dialogue};
 use crate::session::translator::*;
 use crate::session::{Session, SessionConfig, SessionError, drive};
@@ -51,6 +51,7 @@ impl Fragile {
 
 impl Translator for Fragile {
     type State = FragileState;
+    type Search = ScriptedSearch;
 
     fn spec(&self) -> &TranslatorSpec {
         self.inner.spec()
@@ -76,13 +77,25 @@ impl Translator for Fragile {
         jobs.into_iter().map(decode).collect()
     }
 
-    fn search(&self, jobs: Vec<SearchJob<FragileState>>) -> Vec<Result<Searched<FragileState>, TranslatorError>> {
-        let search = |SearchJob { state, token, beam_size, max_tokens, is_lookahead }: SearchJob<FragileState>| {
-            let job = SearchJob { state: state.inner, token, beam_size, max_tokens, is_lookahead };
-            let Searched { tokens, score, states } = self.inner.search(vec![job]).remove(0)?;
-            Ok(Searched { tokens, score, states: states.into_iter().map(sound).collect() })
+    fn search(
+        &self,
+        searches: Vec<Search<FragileState, ScriptedSearch>>,
+    ) -> Vec<Result<Searching<FragileState, ScriptedSearch>, TranslatorError>> {
+        let search = |search: Search<FragileState, ScriptedSearch>| {
+            let search = match search {
+                Search::Begin(SearchJob { state, token, beam_size, max_tokens, is_lookahead }) => {
+                    Search::Begin(SearchJob { state: state.inner, token, beam_size, max_tokens, is_lookahead })
+                }
+                Search::GoOn(search) => Search::GoOn(search),
+            };
+            Ok(match self.inner.search(vec![search]).remove(0)? {
+                Searching::Ended(Searched { tokens, score, states }) => {
+                    Searching::Ended(Searched { tokens, score, states: states.into_iter().map(sound).collect() })
+                }
+                Searching::Underway(search) => Searching::Underway(search),
+            })
         };
-        jobs.into_iter().map(search).collect()
+        searches.into_iter().map(search).collect()
     }
 
     fn state_to_bytes(&self, state: &FragileState) -> Result<Vec<u8>, TranslatorError> {

@@ -6,10 +6,12 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use crate::bundle::{Assets, Bundle};
-use crate::model::{Hypothesis, ModelConfig, SpeechTranslator, State, Task, TextTranslator, Vocabulary, WeightsError};
+use crate::model::{
+    self, ModelConfig, Progress, SpeechTranslator, State, Task, TextTranslator, Vocabulary, WeightsError,
+};
 use crate::session::translator::{
-    Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, SourceInput, Translator, TranslatorError,
-    TranslatorSpec,
+    Allowed, DecodeJob, Decoded, EncodeJob, Encoded, Search, SearchJob, Searched, Searching, SourceInput, Translator,
+    TranslatorError, TranslatorSpec,
 };
 use crate::session::{SessionAssets, SourceAssets};
 use crate::text::{BLANK, BOS, EOS, Tokenizer};
@@ -54,10 +56,10 @@ impl Model {
         }
     }
 
-    fn search(&self, tasks: &[Task<'_>], vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
+    fn search(&self, searches: Vec<model::Search>, vocabulary: &Vocabulary<'_>) -> Vec<Progress> {
         match self {
-            Self::Speech(model) => model.search(tasks, vocabulary),
-            Self::Text(model) => model.search(tasks, vocabulary),
+            Self::Speech(model) => model.search(searches, vocabulary),
+            Self::Text(model) => model.search(searches, vocabulary),
         }
     }
 }
@@ -229,9 +231,10 @@ impl TorchTranslator {
             .collect()
     }
 
-    fn decode_batch(&self, jobs: &[DecodeJob<State>], tokens: &[i64]) -> Vec<Decoded<State>> {
+    fn decode_batch(&self, jobs: Vec<(DecodeJob<State>, i64)>) -> Vec<Decoded<State>> {
+        let (jobs, tokens): (Vec<DecodeJob<State>>, Vec<i64>) = jobs.into_iter().unzip();
         let states: Vec<&State> = jobs.iter().map(|job| &job.state).collect();
-        let (next, log_probs) = self.model.decode_step(&states, tokens);
+        let (next, log_probs) = self.model.decode_step(&states, &tokens);
         let wanted: Vec<i64> = jobs.iter().map(|job| row(job.allowed)).collect();
         let masks = self.masks.index_select(0, &Tensor::from_slice(&wanted).to_device(self.masks.device()));
         let (best, chosen) = (log_probs + masks).max_dim(-1, false);
@@ -246,41 +249,48 @@ impl TorchTranslator {
             .collect()
     }
 
-    fn search_batch(&self, jobs: &[SearchJob<State>], tokens: &[i64]) -> Vec<Searched<State>> {
-        let tasks = jobs.iter().zip(tokens).map(|(job, &begin)| Task {
-            state: &job.state,
-            begin,
-            beam_size: job.beam_size,
-            max_tokens: job.max_tokens,
-            is_lookahead: job.is_lookahead,
-        });
-        let tasks: Vec<Task<'_>> = tasks.collect();
+    fn begin_search(&self, job: SearchJob<State>) -> Result<model::Search, TranslatorError> {
+        let SearchJob { state, token, beam_size, max_tokens, is_lookahead } = job;
+        if !state.has_heard() {
+            return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
+        }
+        let begin = self.check_token(token)?;
+        Ok(model::Search::new(Task { state, begin, beam_size, max_tokens, is_lookahead }))
+    }
+
+    fn search_batch(&self, searches: Vec<model::Search>) -> Vec<Searching<State, Box<model::Search>>> {
         let allowed_first = self.masks.select(0, row(Allowed { continuation: false, ..Allowed::ALL }));
         let allowed = self.masks.select(0, row(Allowed::ALL));
         let vocabulary = Vocabulary { end: i64::from(EOS), allowed: &allowed, allowed_first: &allowed_first };
-        let best = self.model.search(&tasks, &vocabulary).into_iter();
-        best.map(|best| Searched {
-            tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
-            score: best.score as f32,
-            states: best.states,
-        })
-        .collect()
+        let progress = self.model.search(searches, &vocabulary).into_iter();
+        progress
+            .map(|progress| match progress {
+                Progress::Ended(best) => Searching::Ended(Searched {
+                    tokens: best.tokens.into_iter().map(|token| token as u32).collect(),
+                    score: best.score as f32,
+                    states: best.states,
+                }),
+                Progress::Underway(search) => Searching::Underway(search),
+            })
+            .collect()
     }
 }
 
 impl Translator for TorchTranslator {
     type State = State;
+    type Search = Box<model::Search>;
 
     fn spec(&self) -> &TranslatorSpec {
         &self.spec
     }
 
     fn encode(&self, jobs: Vec<EncodeJob<State>>) -> Vec<Result<Encoded<State>, TranslatorError>> {
-        batched(jobs, |job| self.check_source(&job.source), |jobs, _| self.encode_batch(jobs))
+        let check = |job: EncodeJob<State>| self.check_source(&job.source).map(|()| job);
+        batched(jobs, check, |jobs| self.encode_batch(jobs))
     }
 
     fn decode(&self, jobs: Vec<DecodeJob<State>>) -> Vec<Result<Decoded<State>, TranslatorError>> {
-        let check = |job: &DecodeJob<State>| {
+        let check = |job: DecodeJob<State>| {
             let Allowed { eos, word_start, continuation } = job.allowed;
             if !(eos || word_start || continuation) {
                 return Err(TranslatorError::InvalidJob("no token is allowed".to_owned()));
@@ -288,19 +298,20 @@ impl Translator for TorchTranslator {
             if !job.state.has_heard() {
                 return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
             }
-            self.check_token(job.token)
+            self.check_token(job.token).map(|token| (job, token))
         };
-        batched(jobs, check, |jobs, tokens| self.decode_batch(&jobs, &tokens))
+        batched(jobs, check, |jobs| self.decode_batch(jobs))
     }
 
-    fn search(&self, jobs: Vec<SearchJob<State>>) -> Vec<Result<Searched<State>, TranslatorError>> {
-        let check = |job: &SearchJob<State>| {
-            if !job.state.has_heard() {
-                return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
-            }
-            self.check_token(job.token)
+    fn search(
+        &self,
+        searches: Vec<Search<State, Box<model::Search>>>,
+    ) -> Vec<Result<Searching<State, Self::Search>, TranslatorError>> {
+        let begin = |search: Search<State, Self::Search>| match search {
+            Search::Begin(job) => self.begin_search(job),
+            Search::GoOn(search) => Ok(*search),
         };
-        batched(jobs, check, |jobs, tokens| self.search_batch(&jobs, &tokens))
+        batched(searches, begin, |searches| self.search_batch(searches))
     }
 
     fn state_to_bytes(&self, state: &State) -> Result<Vec<u8>, TranslatorError> {
@@ -315,21 +326,15 @@ impl Translator for TorchTranslator {
 /// Runs the jobs that pass `check` as one batch and puts all answers in the order of the jobs.
 fn batched<J, C, A>(
     jobs: Vec<J>,
-    check: impl Fn(&J) -> Result<C, TranslatorError>,
-    run: impl FnOnce(Vec<J>, Vec<C>) -> Vec<A>,
+    check: impl Fn(J) -> Result<C, TranslatorError>,
+    run: impl FnOnce(Vec<C>) -> Vec<A>,
 ) -> Vec<Result<A, TranslatorError>> {
-    let mut good = (Vec::new(), Vec::new());
-    let mut answers: Vec<Result<Option<A>, TranslatorError>> = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        answers.push(check(&job).map(|checked| {
-            good.0.push(job);
-            good.1.push(checked);
-            None
-        }));
-    }
-    let mut done = if good.0.is_empty() { Vec::new() } else { tch::no_grad(|| run(good.0, good.1)) }.into_iter();
+    let mut good = Vec::new();
+    let checked: Vec<Result<(), TranslatorError>> =
+        jobs.into_iter().map(|job| check(job).map(|job| good.push(job))).collect();
+    let mut done = if good.is_empty() { Vec::new() } else { tch::no_grad(|| run(good)) }.into_iter();
     let missing = || TranslatorError::Backend("a batch returned too few answers".to_owned());
-    answers.into_iter().map(|answer| answer.and_then(|_| done.next().ok_or_else(missing))).collect()
+    checked.into_iter().map(|passed| passed.and_then(|()| done.next().ok_or_else(missing))).collect()
 }
 
 /// The row of the masks that stands for a choice.

@@ -18,8 +18,8 @@ use super::mail::{Mail, Opening};
 use super::seat::{Next, Seat};
 use super::stream::StreamError;
 use crate::session::event::{Emission, Event};
-use crate::session::translator::{Translator, TranslatorError};
-use crate::session::{Reply, Request, SessionAssets};
+use crate::session::translator::{Searching, Translator, TranslatorError};
+use crate::session::{Reply, SessionAssets};
 use crate::telemetry::{Metrics, StepKind};
 
 /// What a worker is made of, and what it tells others.
@@ -38,7 +38,7 @@ impl<T: Translator> Worker<T> {
     /// Works until all streams are over and nobody can open another.
     pub(super) fn run(mut self) {
         let mut seats: HashMap<u64, Seat<T::State>> = HashMap::new();
-        let mut queue = Queue::new(self.max_batch);
+        let mut queue: WorkerQueue<T> = Queue::new(self.max_batch);
         let mut ready: HashSet<u64> = HashSet::new();
         let mut counted = 0;
         loop {
@@ -57,9 +57,10 @@ impl<T: Translator> Worker<T> {
             self.metrics.jobs_waiting.inc_by(queue.len() as i64 - counted);
             counted = queue.len() as i64;
             if let Some(batch) = queue.next() {
-                for (id, reply) in self.step(batch) {
-                    match reply {
-                        Some(reply) => self.advance(id, Some(reply), &mut seats, &mut queue),
+                for (id, outcome) in self.step(batch) {
+                    match outcome {
+                        Some(Outcome::Reply(reply)) => self.advance(id, Some(reply), &mut seats, &mut queue),
+                        Some(Outcome::Underway(search)) => queue.push_back(id, search),
                         None => end(id, &mut seats),
                     }
                 }
@@ -71,7 +72,7 @@ impl<T: Translator> Worker<T> {
         &self,
         mail: Mail,
         seats: &mut HashMap<u64, Seat<T::State>>,
-        queue: &mut Queue<T::State>,
+        queue: &mut WorkerQueue<T>,
         ready: &mut HashSet<u64>,
     ) {
         match mail {
@@ -112,7 +113,7 @@ impl<T: Translator> Worker<T> {
         id: u64,
         reply: Option<Reply<T::State>>,
         seats: &mut HashMap<u64, Seat<T::State>>,
-        queue: &mut Queue<T::State>,
+        queue: &mut WorkerQueue<T>,
     ) {
         let Some(seat) = seats.get_mut(&id) else { return };
         let mut heed = |emission: &Emission| {
@@ -137,8 +138,8 @@ impl<T: Translator> Worker<T> {
         }
     }
 
-    /// The answers of a batch; none for a job that panicked.
-    fn step(&self, batch: Batch<T::State>) -> Vec<(u64, Option<Reply<T::State>>)> {
+    /// What has come of a batch; none for a job that panicked.
+    fn step(&self, batch: WorkerBatch<T>) -> Vec<(u64, Option<Outcome<T>>)> {
         let kind = match &batch {
             Batch::Decode(_) => StepKind::Decode,
             Batch::Encode(_) => StepKind::Encode,
@@ -148,28 +149,29 @@ impl<T: Translator> Worker<T> {
         let began = Instant::now();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(batch.clone())));
         self.metrics.step(kind, ids.len(), began.elapsed());
-        let replies = match served {
-            Ok(replies) if replies.len() == ids.len() => {
+        let outcomes = match served {
+            Ok(outcomes) if outcomes.len() == ids.len() => {
                 self.panics.store(0, Ordering::Release);
-                replies.into_iter().map(Some).collect()
+                outcomes.into_iter().map(Some).collect()
             }
-            Ok(replies) => {
-                let message = format!("a batch of {} has {} answers", ids.len(), replies.len());
-                ids.iter().map(|_| Some(Reply::Failed(TranslatorError::Backend(message.clone())))).collect()
+            Ok(outcomes) => {
+                let message = format!("a batch of {} has {} answers", ids.len(), outcomes.len());
+                let failed = || Reply::Failed(TranslatorError::Backend(message.clone()));
+                ids.iter().map(|_| Some(Outcome::Reply(failed()))).collect()
             }
             // Whose job was it? Each steps alone, and who panics again is out.
-            Err(_) => batch.into_requests().into_iter().map(|request| self.alone(request)).collect::<Vec<_>>(),
+            Err(_) => batch.split().into_iter().map(|one| self.alone(one)).collect::<Vec<_>>(),
         };
-        ids.into_iter().zip(replies).collect()
+        ids.into_iter().zip(outcomes).collect()
     }
 
-    fn alone(&self, request: Request<T::State>) -> Option<Reply<T::State>> {
-        let reply = catch_unwind(AssertUnwindSafe(|| request.serve(&self.translator))).ok();
-        match reply {
+    fn alone(&self, one: WorkerBatch<T>) -> Option<Outcome<T>> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(one))).ok();
+        match outcome {
             Some(_) => self.panics.store(0, Ordering::Release),
             None => self.panicked("a step panicked and its stream is ended"),
         }
-        reply
+        outcome?.pop()
     }
 
     fn panicked(&self, what: &str) {
@@ -177,23 +179,42 @@ impl<T: Translator> Worker<T> {
         tracing::error!(panics, "{what}");
     }
 
-    fn serve(&self, batch: Batch<T::State>) -> Vec<Reply<T::State>> {
-        let failed = |error| Reply::Failed(error);
+    fn serve(&self, batch: WorkerBatch<T>) -> Vec<Outcome<T>> {
+        fn jobs<J>(numbered: Vec<(u64, J)>) -> Vec<J> {
+            numbered.into_iter().map(|(_, job)| job).collect()
+        }
+        fn outcomes<T: Translator, A>(
+            answers: Vec<Result<A, TranslatorError>>,
+            outcome: impl Fn(A) -> Outcome<T>,
+        ) -> Vec<Outcome<T>> {
+            let failed = |error| Outcome::Reply(Reply::Failed(error));
+            answers.into_iter().map(|answer| answer.map_or_else(failed, &outcome)).collect()
+        }
         match batch {
-            Batch::Decode(jobs) => {
-                let answers = self.translator.decode(jobs.into_iter().map(|(_, job)| job).collect());
-                answers.into_iter().map(|answer| answer.map_or_else(failed, Reply::Decoded)).collect()
+            Batch::Decode(batch) => {
+                outcomes(self.translator.decode(jobs(batch)), |decoded| Outcome::Reply(Reply::Decoded(decoded)))
             }
-            Batch::Encode(jobs) => {
-                let answers = self.translator.encode(jobs.into_iter().map(|(_, job)| job).collect());
-                answers.into_iter().map(|answer| answer.map_or_else(failed, Reply::Encoded)).collect()
+            Batch::Encode(batch) => {
+                outcomes(self.translator.encode(jobs(batch)), |encoded| Outcome::Reply(Reply::Encoded(encoded)))
             }
-            Batch::Search(jobs) => {
-                let answers = self.translator.search(jobs.into_iter().map(|(_, job)| job).collect());
-                answers.into_iter().map(|answer| answer.map_or_else(failed, Reply::Searched)).collect()
-            }
+            Batch::Search(batch) => outcomes(self.translator.search(jobs(batch)), |searching| match searching {
+                Searching::Ended(searched) => Outcome::Reply(Reply::Searched(searched)),
+                Searching::Underway(search) => Outcome::Underway(search),
+            }),
         }
     }
+}
+
+type WorkerQueue<T> = Queue<<T as Translator>::State, <T as Translator>::Search>;
+type WorkerBatch<T> = Batch<<T as Translator>::State, <T as Translator>::Search>;
+
+/// What has come of a job.
+#[derive(Debug)]
+enum Outcome<T: Translator> {
+    /// Its answer.
+    Reply(Reply<T::State>),
+    /// A search that goes on.
+    Underway(T::Search),
 }
 
 /// Of a stream that panicked.

@@ -8,10 +8,13 @@ use tch::{Kind, Tensor};
 
 use super::EncoderDecoder;
 use super::decoder::DecoderState;
-use super::state::{Shallow, State, select};
+use super::state::{Rows, Shallow, State, select, stack};
 
 /// 0 prefers short translations, 1 is the mean log-probability a token.
 const LENGTH_POWER: f64 = 1.0;
+
+/// Tokens after which searches that are not lookaheads make room for others.
+const SLICE: usize = 4;
 
 /// A translation, or its beginning.
 #[derive(Debug, Clone)]
@@ -25,10 +28,10 @@ pub struct Hypothesis {
 }
 
 /// What to search for one utterance.
-#[derive(Debug)]
-pub struct Task<'a> {
+#[derive(Debug, Clone)]
+pub struct Task {
     /// It must have heard at least one segment.
-    pub state: &'a State,
+    pub state: State,
     /// The token to feed first: what begins a sentence, or the last one said.
     pub begin: i64,
     /// Hypotheses kept, at least 1.
@@ -51,78 +54,117 @@ pub struct Vocabulary<'a> {
 }
 
 /// A hypothesis under way.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Path {
     tokens: Vec<i64>,
-    /// For each token the row of its step's batch that it was chosen from.
+    /// For each token the row of its step's batch that it was chosen from, which only counts within one slice.
     rows: Vec<i64>,
     /// Sum of log-probabilities, or once it is finished, normalised.
     score: f64,
 }
 
-/// One utterance's beam.
-struct Beam<'a> {
-    task: &'a Task<'a>,
+/// One utterance's search, under way.
+#[derive(Debug, Clone)]
+pub struct Search {
+    task: Task,
     /// Those that go on; none when the search is over.
     alive: Vec<Path>,
     finished: Vec<Path>,
+    /// Tokens of those that go on.
+    length: usize,
+    /// What they go on from, one a row.
+    rows: Rows,
+}
+
+/// How far a search has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// To its end: the best hypothesis, which is empty if the best translation is nothing.
+    Ended(Hypothesis),
+    /// Some tokens further.
+    Underway(Box<Search>),
 }
 
 impl<E> EncoderDecoder<E> {
-    /// The best hypothesis found for each task; empty if the best translation is nothing.
-    pub fn search(&self, tasks: &[Task<'_>], vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
-        let mut beams: Vec<Beam<'_>> = tasks.iter().map(Beam::new).collect();
-        let Some(width) = tasks.iter().map(|task| 2 * task.beam_size.max(1) as i64).max() else {
+    /// Takes searches on together: lookaheads to their end, others [`SLICE`] tokens or as far as the lookaheads go, so that
+    /// what is left of one utterance never keeps the next word of another waiting for long.
+    pub fn search(&self, mut searches: Vec<Search>, vocabulary: &Vocabulary<'_>) -> Vec<Progress> {
+        let Some(width) = searches.iter().map(|search| 2 * search.task.beam_size.max(1) as i64).max() else {
             return Vec::new();
         };
-        let keeps_states = tasks.iter().any(|task| task.is_lookahead);
+        let keeps_states = searches.iter().any(|search| search.task.is_lookahead);
+        let masks = Tensor::stack(&[vocabulary.allowed, vocabulary.allowed_first], 0);
         let mut history = Vec::new();
-        let mut states = self.beam(&tasks.iter().map(|task| task.state).collect::<Vec<_>>());
-        let mut parents: Vec<i64> = (0..tasks.len() as i64).collect();
-        // Beams whose task is not over, by number; each has its rows behind those of the one before it.
-        let mut running: Vec<usize> = (0..beams.len()).collect();
-        for length in 1.. {
-            let mut tokens = Vec::new();
-            for beam in running.iter().map(|&number| &beams[number]) {
-                tokens.extend(beam.alive.iter().map(|h| h.tokens.last().copied().unwrap_or(beam.task.begin)));
-            }
-            let (next, scores) = self.beam_step(&states, &parents, &tokens);
-            states = next;
+        let mut rows = stack(&searches.iter().map(|search| &search.rows).collect::<Vec<_>>());
+        // The search of each row; those of one stand behind those of the one before it.
+        let numbers = searches.iter().enumerate();
+        let mut owners: Vec<usize> =
+            numbers.flat_map(|(number, search)| std::iter::repeat_n(number, search.alive.len())).collect();
+        let mut parents: Vec<i64> = (0..owners.len() as i64).collect();
+        let mut sources = parents.clone();
+        for step in 1.. {
+            let alive = || searches.iter().flat_map(|search| search.alive.iter().map(move |path| (search, path)));
+            let tokens: Vec<i64> =
+                alive().map(|(search, path)| path.tokens.last().copied().unwrap_or(search.task.begin)).collect();
+            let begins: Vec<i64> = alive().map(|(search, _)| i64::from(search.length == 0)).collect();
+            let (next, scores) = self.beam_step(&rows, &parents, &sources, &tokens);
+            rows = next;
             if keeps_states {
-                history.push(states.0.shallow());
+                history.push(rows.decoder.shallow());
             }
-            let allowed = if length == 1 { vocabulary.allowed_first } else { vocabulary.allowed };
+            let allowed = masks.index_select(0, &Tensor::from_slice(&begins).to_device(masks.device()));
             // Each of the best of all rows is among the best of its row.
-            let (best, index) = (scores + allowed).topk(width.min(allowed.size()[0]), -1, true, true);
+            let (best, index) = (scores + &allowed).topk(width.min(allowed.size()[1]), -1, true, true);
             let candidates = rows_of(&best, &index);
+            let before = std::mem::take(&mut owners);
             parents.clear();
-            let mut row = 0;
-            running.retain(|&number| {
-                let beam = &mut beams[number];
-                let rows = row..row + beam.alive.len();
-                row = rows.end;
-                beam.step(length, rows.start as i64, &candidates[rows], vocabulary.end);
-                parents.extend(beam.alive.iter().filter_map(|path| path.rows.last()));
-                !beam.alive.is_empty()
-            });
-            if running.is_empty() {
+            for (number, search) in searches.iter_mut().enumerate() {
+                let first = before.partition_point(|&owner| owner < number);
+                let candidates = &candidates[first..first + search.alive.len()];
+                search.step(first as i64, candidates, vocabulary.end);
+                parents.extend(search.alive.iter().filter_map(|path| path.rows.last()));
+                owners.resize(parents.len(), number);
+            }
+            // All rows of a search have heard the same: what may stay where it is needs no copy.
+            let source = |(row, &parent): (usize, &i64)| {
+                if before.get(row) == Some(&owners[row]) { row as i64 } else { parent }
+            };
+            sources = parents.iter().enumerate().map(source).collect();
+            let looks_ahead = searches.iter().any(|search| search.task.is_lookahead && !search.alive.is_empty());
+            if owners.is_empty() || (step >= SLICE && !looks_ahead) {
                 break;
             }
         }
-        beams.into_iter().map(|beam| beam.best(&history)).collect()
+        let end = |(number, mut search): (usize, Search)| {
+            if search.alive.is_empty() {
+                return Progress::Ended(search.best(&history));
+            }
+            let own = owners.partition_point(|&owner| owner < number)..owners.partition_point(|&owner| owner <= number);
+            let (decoder, cross) = (select(&rows.decoder, &parents[own.clone()]), select(&rows.cross, &sources[own]));
+            search.rows = Rows { decoder, cross };
+            Progress::Underway(Box::new(search))
+        };
+        searches.into_iter().enumerate().map(end).collect()
     }
 }
 
-impl<'a> Beam<'a> {
-    fn new(task: &'a Task<'a>) -> Self {
-        Self { task, alive: vec![Path { tokens: Vec::new(), rows: Vec::new(), score: 0.0 }], finished: Vec::new() }
+impl Search {
+    /// A search that has not begun.
+    pub fn new(task: Task) -> Self {
+        let alive = vec![Path { tokens: Vec::new(), rows: Vec::new(), score: 0.0 }];
+        let rows = Rows { decoder: task.state.decoder.shallow(), cross: task.state.cross.shallow() };
+        Self { task, alive, finished: Vec::new(), length: 0, rows }
     }
 
     /// Goes on by one token, given the best (log-probability, token) after each hypothesis, the first of which is the
     /// batch's row `first`.
-    fn step(&mut self, length: usize, first: i64, candidates: &[Vec<(f64, i64)>], end: i64) {
-        let Task { beam_size, max_tokens, is_lookahead, .. } = *self.task;
-        let beam_size = beam_size.max(1);
+    fn step(&mut self, first: i64, candidates: &[Vec<(f64, i64)>], end: i64) {
+        if self.alive.is_empty() {
+            return;
+        }
+        self.length += 1;
+        let Task { beam_size, max_tokens, is_lookahead, .. } = self.task;
+        let (length, beam_size) = (self.length, beam_size.max(1));
         let continued = self.alive.iter().zip(candidates).enumerate().flat_map(|(parent, (hypothesis, candidates))| {
             candidates.iter().map(move |&(log_prob, token)| (hypothesis.score + log_prob, parent, token))
         });
@@ -162,12 +204,12 @@ impl<'a> Beam<'a> {
         self.finished.extend(unfinished.into_iter().map(|path| Path { score: score(&path), ..path }));
     }
 
-    /// `history` has the decoders after each step.
+    /// `history` has the decoders after each step of this slice, which is the only one of a lookahead.
     fn best(self, history: &[DecoderState]) -> Hypothesis {
         let nothing = Path { tokens: Vec::new(), rows: Vec::new(), score: f64::NEG_INFINITY };
         let best = self.finished.into_iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap_or(nothing);
         let state = |(decoders, &row): (&DecoderState, &i64)| {
-            let decoder = select(decoders, &Tensor::from_slice(&[row]).to_device(decoders.tokens.device()));
+            let decoder = select(decoders, &[row]);
             State { decoder, ..self.task.state.clone() }
         };
         let kept = if self.task.is_lookahead { history } else { &[] };

@@ -68,9 +68,14 @@ impl Convolution {
             }
             Kernel::Static(weight) => weight.view([1, self.groups, 1, -1]).expand([batch, -1, steps, -1], false),
         };
-        let band = banded(&kernel.softmax(-1, Kind::Float)).to_kind(gated.kind()); // (B, G, T, K−1+T)
-        let inputs = context.view([batch, context.size()[1], self.groups, -1]).transpose(1, 2); // (B, G, K−1+T, C/G)
-        let mixed = band.matmul(&inputs).transpose(1, 2).reshape([batch, steps, self.channels]);
+        let kernel = kernel.softmax(-1, Kind::Float).to_kind(gated.kind()); // (B, G, T, K)
+        let inputs = context.view([batch, context.size()[1], self.groups, -1]); // (B, K−1+T, G, C/G)
+        let mixed = match steps {
+            1 => (inputs * kernel.permute([0, 3, 1, 2]))
+                .sum_dim_intlist([1].as_slice(), false, None)
+                .view([batch, 1, -1]),
+            _ => banded(&kernel).matmul(&inputs.transpose(1, 2)).transpose(1, 2).reshape([batch, steps, self.channels]),
+        };
         let next = context.narrow(1, steps, self.kernel_width - 1).to_kind(Kind::Float);
         (self.output.forward(&mixed), next)
     }

@@ -4,9 +4,9 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Attention, AttentionState, Visible};
+use super::attention::{Attention, AttentionState, Valid, Visible};
 use super::config::ModelConfig;
-use super::layers::{FeedForward, LayerNorm, dropout, positions_from, sinusoids};
+use super::layers::{FeedForward, LayerNorm, Sinusoids, dropout, positions_from};
 use super::lsra::{Lsra, LsraState};
 use super::packed::{Product, Products};
 
@@ -24,6 +24,7 @@ struct DecoderLayer {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     embedding: Tensor,
+    sinusoids: Sinusoids,
     layers: Vec<DecoderLayer>,
     norm: LayerNorm,
     shared_memory: bool,
@@ -69,6 +70,7 @@ impl Decoder {
         let init = nn::Init::Randn { mean: 0.0, stdev: (width as f64).powf(-0.5) };
         Self {
             embedding: path.var("embedding", &[config.target_vocab as i64, width as i64], init),
+            sinusoids: Sinusoids::new(clock, width, path.device()),
             layers: (0..config.decoder_layers).map(layer).collect(),
             norm: norm(path / "norm"),
             shared_memory: config.decoder_cross.feature_dim(config.head_dim).is_none(),
@@ -78,9 +80,9 @@ impl Decoder {
         }
     }
 
-    /// Whole sequences: token i of `(B, U)` sees the first `visible` of the encoder's steps `(B, T, D)`. Returns
-    /// log-probabilities of each next token, `(B, U, target_vocab)` f32.
-    pub(crate) fn forward(&self, tokens: &Tensor, steps: &Tensor, visible: &Visible, train: bool) -> Tensor {
+    /// Whole sequences: token i of `(B, U)` sees those of the encoder's steps `(B, T, D)` that are visible to it; without a
+    /// `source` nothing is asked across. Returns log-probabilities of each next token, `(B, U, target_vocab)` f32.
+    pub(crate) fn forward(&self, tokens: &Tensor, source: Option<(&Tensor, &Visible)>, train: bool) -> Tensor {
         let (batch, length) = (tokens.size()[0], tokens.size()[1]);
         let index = Tensor::arange(length, (Kind::Int64, tokens.device())).unsqueeze(0);
         let causal = Visible::causal(batch, length, tokens.device());
@@ -88,7 +90,9 @@ impl Decoder {
         let mut x = drop(self.embed(tokens, &index));
         for layer in &self.layers {
             x = &x + drop(layer.lsra.forward(&layer.lsra_norm.forward(&x), &causal));
-            x = &x + drop(layer.cross.forward(&layer.cross_norm.forward(&x), steps, visible));
+            if let Some((steps, visible)) = source {
+                x = &x + drop(layer.cross.forward(&layer.cross_norm.forward(&x), steps, visible));
+            }
             x = &x + drop(layer.ffn.forward(&layer.ffn_norm.forward(&x)));
         }
         self.scores(&x)
@@ -109,27 +113,29 @@ impl Decoder {
         }
     }
 
-    /// Shows the decoder new encoder steps `(B, T, D)`, the first `valid[b]` of each row, of which softmax keeps the last
-    /// `reach` `(B,)` in sight.
-    pub(crate) fn absorb(&self, state: &CrossState, steps: &Tensor, valid: &Tensor, reach: &Tensor) -> CrossState {
+    /// Shows the decoder new encoder steps `(B, T, D)`, those that are `valid`, of which softmax keeps the last `reach` `(B,)`
+    /// in sight.
+    pub(crate) fn absorb(&self, state: &CrossState, steps: &Tensor, valid: &Valid, reach: &Tensor) -> CrossState {
         let positions = positions_from(&state.steps, steps.size()[1]);
         let absorbed = self.layers.iter().zip(&state.layers);
         let absorbed = absorbed.map(|(layer, state)| layer.cross.absorb(state, steps, &positions, valid).last(reach));
-        CrossState { layers: absorbed.collect(), steps: &state.steps + valid }
+        CrossState { layers: absorbed.collect(), steps: &state.steps + &valid.counts }
     }
 
     /// Feeds one token a row, `(B,)`. Returns log-probabilities of the next `(B, target_vocab)`, and the next state.
     /// Rows must have absorbed at least one encoder step.
     pub(crate) fn step(&self, state: &DecoderState, cross: &CrossState, tokens: &Tensor) -> (Tensor, DecoderState) {
         let positions = state.tokens.unsqueeze(-1);
-        let valid = state.tokens.ones_like();
+        let valid = Valid::one_each(&state.tokens);
+        let hidden: Vec<Option<Tensor>> = cross.layers.iter().map(AttentionState::hidden).collect();
         let mut x = self.embed(&tokens.unsqueeze(-1), &positions);
         let mut layers = Vec::with_capacity(self.layers.len());
         for (index, (layer, state)) in self.layers.iter().zip(&state.layers).enumerate() {
             let (y, state) = layer.lsra.step(state, &layer.lsra_norm.forward(&x), &positions, &valid);
             x = &x + y;
-            let memory = &cross.layers[if self.shared_memory { 0 } else { index }];
-            x = &x + layer.cross.read(memory, &layer.cross_norm.forward(&x), &positions);
+            let memory = if self.shared_memory { 0 } else { index };
+            let (memory, hidden) = (&cross.layers[memory], hidden[memory].as_ref());
+            x = &x + layer.cross.read(memory, hidden, &layer.cross_norm.forward(&x), &positions);
             x = &x + layer.ffn.forward(&layer.ffn_norm.forward(&x));
             layers.push(state);
         }
@@ -138,7 +144,7 @@ impl Decoder {
 
     fn embed(&self, tokens: &Tensor, positions: &Tensor) -> Tensor {
         let scale = (self.width as f64).sqrt();
-        Tensor::embedding(&self.embedding, tokens, -1, false, false) * scale + sinusoids(positions, self.width)
+        Tensor::embedding(&self.embedding, tokens, -1, false, false) * scale + self.sinusoids.of(positions)
     }
 
     fn scores(&self, x: &Tensor) -> Tensor {

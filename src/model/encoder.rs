@@ -5,9 +5,9 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::Visible;
+use super::attention::{Valid, Visible};
 use super::config::ModelConfig;
-use super::layers::{FeedForward, LayerNorm, Linear, dropout, positions_from, sinusoids};
+use super::layers::{FeedForward, LayerNorm, Linear, Sinusoids, dropout, positions_from};
 use super::lsra::{Lsra, LsraState};
 use super::packed::Products;
 use super::state::Shallow;
@@ -62,7 +62,7 @@ impl Stack {
         self.layers.iter().map(|layer| layer.lsra.init(batch, device)).collect()
     }
 
-    fn step(&self, x: Tensor, states: &[LsraState], positions: &Tensor, valid: &Tensor) -> (Tensor, Vec<LsraState>) {
+    fn step(&self, x: Tensor, states: &[LsraState], positions: &Tensor, valid: &Valid) -> (Tensor, Vec<LsraState>) {
         let mut x = x;
         let mut next = Vec::with_capacity(states.len());
         for (layer, state) in self.layers.iter().zip(states) {
@@ -79,11 +79,11 @@ impl Stack {
 #[derive(Debug)]
 pub struct SpeechEncoder {
     subsample: Subsample,
+    sinusoids: Sinusoids,
     stack: Stack,
     ctc: Linear,
     frames_per_step: i64,
     steps_per_segment: i64,
-    width: usize,
 }
 
 /// What the encoder remembers of `B` utterances.
@@ -100,11 +100,11 @@ impl SpeechEncoder {
     pub(crate) fn new(path: &nn::Path, config: &ModelConfig, products: &Products) -> Self {
         Self {
             subsample: Subsample::new(&(path / "subsample"), config, products),
+            sinusoids: Sinusoids::new(config.max_utterance_steps(), config.d_model, path.device()),
             stack: Stack::new(path, config.encoder_layers, config, products),
             ctc: Linear::new(&(path / "ctc"), config.d_model, config.source_vocab, true, products),
             frames_per_step: config.frames_per_step as i64,
             steps_per_segment: config.steps_per_segment as i64,
-            width: config.d_model,
         }
     }
 
@@ -118,7 +118,7 @@ impl SpeechEncoder {
         let index = Tensor::arange(steps, (Kind::Int64, frames.device())).unsqueeze(0);
         let segment_end = (index.divide_scalar_mode(self.steps_per_segment, "floor") + 1) * self.steps_per_segment;
         let visible = Visible::new(&segment_end.minimum(&num_steps.unsqueeze(-1)), steps);
-        let x = x + sinusoids(&index, self.width);
+        let x = x + self.sinusoids.of(&index);
         (self.stack.forward(x, &visible, train), num_steps)
     }
 
@@ -135,18 +135,18 @@ impl SpeechEncoder {
         }
     }
 
-    /// The next segment: frames `(B, T, num_mel_bins)`; of row b's steps the first `valid[b]` are real. A row with
-    /// fewer than a full segment must be its utterance's last.
-    pub(crate) fn step(&self, state: &EncoderState, frames: &Tensor, valid: &Tensor) -> (Tensor, EncoderState) {
+    /// The next segment: frames `(B, T, num_mel_bins)`; those of its steps that are `valid` are real. A row with fewer than a
+    /// full segment must be its utterance's last.
+    pub(crate) fn step(&self, state: &EncoderState, frames: &Tensor, valid: &Valid) -> (Tensor, EncoderState) {
         let before = state
             .subsample
             .as_ref()
             .map_or_else(|| self.subsample.init(frames.size()[0], frames.device()), SubsampleState::shallow);
         let (x, subsample) = self.subsample.forward(frames, &before);
         let positions = positions_from(&state.steps, x.size()[1]);
-        let x = x + sinusoids(&positions, self.width);
+        let x = x + self.sinusoids.of(&positions);
         let (y, layers) = self.stack.step(x, &state.layers, &positions, valid);
-        (y, EncoderState { subsample: Some(subsample), layers, steps: &state.steps + valid })
+        (y, EncoderState { subsample: Some(subsample), layers, steps: &state.steps + &valid.counts })
     }
 }
 
@@ -154,18 +154,17 @@ impl SpeechEncoder {
 #[derive(Debug)]
 pub struct TextEncoder {
     embedding: Tensor,
+    sinusoids: Sinusoids,
     stack: Stack,
-    width: usize,
 }
 
 impl TextEncoder {
     pub(crate) fn new(path: &nn::Path, vocab: usize, config: &ModelConfig, products: &Products) -> Self {
-        let width = config.d_model;
         let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
         Self {
-            embedding: path.var("embedding", &[vocab as i64, width as i64], init),
+            embedding: path.var("embedding", &[vocab as i64, config.d_model as i64], init),
+            sinusoids: Sinusoids::new(config.max_utterance_steps(), config.d_model, path.device()),
             stack: Stack::new(path, config.encoder_layers, config, products),
-            width,
         }
     }
 
@@ -183,13 +182,13 @@ impl TextEncoder {
 
     /// The next piece of each, `(B,)` → `(B, 1, D)`.
     pub(crate) fn step(&self, state: &EncoderState, pieces: &Tensor) -> (Tensor, EncoderState) {
-        let (positions, valid) = (state.steps.unsqueeze(-1), pieces.ones_like());
+        let (positions, valid) = (state.steps.unsqueeze(-1), Valid::one_each(pieces));
         let x = self.embed(&pieces.unsqueeze(-1), &positions);
         let (y, layers) = self.stack.step(x, &state.layers, &positions, &valid);
-        (y, EncoderState { subsample: None, layers, steps: &state.steps + valid })
+        (y, EncoderState { subsample: None, layers, steps: &state.steps + &valid.counts })
     }
 
     fn embed(&self, pieces: &Tensor, positions: &Tensor) -> Tensor {
-        Tensor::embedding(&self.embedding, pieces, -1, false, false) + sinusoids(positions, self.width)
+        Tensor::embedding(&self.embedding, pieces, -1, false, false) + self.sinusoids.of(positions)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the residual stream, norms and sums are f32; only matrix products run in the kind of the model's [`Products`].
 
-use tch::{Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 use super::packed::{Product, Products};
 
@@ -24,6 +24,12 @@ impl Linear {
             bias: bias.then(|| path.var("bias", &[output as i64], nn::Init::Const(0.0))),
             product: Product::new(products),
         }
+    }
+
+    /// b as `(1, output)`.
+    pub(crate) fn bias_row(&self) -> Tensor {
+        let zeros = || self.weight.new_zeros([self.weight.size()[0]], (self.weight.kind(), self.weight.device()));
+        self.bias.as_ref().map_or_else(zeros, Tensor::shallow_clone).unsqueeze(0)
     }
 
     /// `(…, input)` → `(…, output)`, in the product kind.
@@ -83,12 +89,26 @@ pub(crate) fn dropout(x: Tensor, rate: f64, train: bool) -> Tensor {
     x * keep
 }
 
-/// Sinusoidal positions (Vaswani et al. 2017, §3.5) of any integers: `(B, T)` → `(B, T, D)` f32.
-pub(crate) fn sinusoids(positions: &Tensor, width: usize) -> Tensor {
-    let half = (width / 2) as i64;
-    let exponent = Tensor::arange(half, (Kind::Float, positions.device())) * (-(10_000f64.ln()) / half as f64);
-    let angle = positions.to_kind(Kind::Float).unsqueeze(-1) * exponent.exp();
-    Tensor::cat(&[angle.sin(), angle.cos()], -1)
+/// Sinusoidal positions (Vaswani et al. 2017, §3.5), computed once.
+#[derive(Debug)]
+pub(crate) struct Sinusoids {
+    /// `(count, D)`.
+    table: Tensor,
+}
+
+impl Sinusoids {
+    /// Of the positions 0 to `count` − 1.
+    pub(crate) fn new(count: usize, width: usize, device: Device) -> Self {
+        let half = (width / 2) as i64;
+        let exponent = Tensor::arange(half, (Kind::Float, device)) * (-(10_000f64.ln()) / half as f64);
+        let angle = Tensor::arange(count as i64, (Kind::Float, device)).unsqueeze(-1) * exponent.exp();
+        Self { table: Tensor::cat(&[angle.sin(), angle.cos()], -1) }
+    }
+
+    /// `(B, T)` → `(B, T, D)` f32. What lies beyond the last position, where nothing was trained, is taken for the last.
+    pub(crate) fn of(&self, positions: &Tensor) -> Tensor {
+        Tensor::embedding(&self.table, &positions.clamp_max(self.table.size()[0] - 1), -1, false, false)
+    }
 }
 
 /// `(B, T)` positions that begin at each row's `start` (`(B,)`).

@@ -3,7 +3,7 @@
 
 use tch::{Device, Tensor, nn};
 
-use super::attention::{Attention, AttentionState, Visible};
+use super::attention::{Attention, AttentionState, Valid, Visible};
 use super::config::{AttentionKind, ModelConfig};
 use super::conv::Convolution;
 use super::packed::Products;
@@ -54,18 +54,11 @@ impl Lsra {
         LsraState { attention: self.attention.init(batch, device), ring: self.init_ring(batch, device) }
     }
 
-    /// New steps `(B, T, D)` at `positions` `(B, T)`, which see each other and all before them; of row b only the
-    /// first `valid[b]` are real. Returns `(B, T, D)` and the next state.
-    pub(crate) fn step(
-        &self,
-        state: &LsraState,
-        x: &Tensor,
-        positions: &Tensor,
-        valid: &Tensor,
-    ) -> (Tensor, LsraState) {
+    /// New steps `(B, T, D)` at `positions` `(B, T)`, which see each other and all before them; those that are `valid` are
+    /// real. Returns `(B, T, D)` and the next state.
+    pub(crate) fn step(&self, state: &LsraState, x: &Tensor, positions: &Tensor, valid: &Valid) -> (Tensor, LsraState) {
         let (far, near) = self.split(x);
-        let attention = self.attention.absorb(&state.attention, &far, positions, valid);
-        let far = self.attention.read(&attention, &far, positions);
+        let (far, attention) = self.attention.step(&state.attention, &far, positions, valid);
         let (near, ring) = self.convolve(&near, state.ring.as_ref());
         (join(far, near), LsraState { attention, ring })
     }

@@ -39,7 +39,7 @@ mod translator;
 mod weights;
 
 #[cfg(feature = "torch")]
-pub use beam::{Hypothesis, Task, Vocabulary};
+pub use beam::{Hypothesis, Progress, Search, Task, Vocabulary};
 #[cfg(feature = "torch")]
 pub use compress::{deflate, prune, quantize};
 #[cfg(feature = "torch")]

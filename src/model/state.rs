@@ -24,6 +24,19 @@ pub struct State {
     pub(crate) cross: CrossState,
 }
 
+/// What hypotheses go on from, one a row.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) decoder: DecoderState,
+    pub(crate) cross: CrossState,
+}
+
+impl Clone for Rows {
+    fn clone(&self) -> Self {
+        self.shallow()
+    }
+}
+
 /// Bytes that are not a state of this model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StateError {
@@ -52,6 +65,9 @@ pub(crate) trait Leaves: Sized {
 
     /// A structure like this one made of other tensors, taken in that order.
     fn rebuild(&self, next: &mut dyn FnMut() -> Tensor) -> Self;
+
+    /// Cuts off the padding that stacking added, else memories would grow to the longest neighbour's.
+    fn trim(&mut self) {}
 }
 
 impl Leaves for Tensor {
@@ -71,6 +87,10 @@ impl<T: Leaves> Leaves for Vec<T> {
 
     fn rebuild(&self, next: &mut dyn FnMut() -> Tensor) -> Self {
         self.iter().map(|item| item.rebuild(next)).collect()
+    }
+
+    fn trim(&mut self) {
+        self.iter_mut().for_each(T::trim);
     }
 }
 
@@ -95,6 +115,10 @@ macro_rules! leaves {
             fn rebuild(&self, next: &mut dyn FnMut() -> Tensor) -> Self {
                 Self { $($field: self.$field.rebuild(next)),+ }
             }
+
+            fn trim(&mut self) {
+                $(self.$field.trim();)+
+            }
         }
     };
 }
@@ -105,6 +129,7 @@ leaves!(EncoderState { subsample, layers, steps });
 leaves!(DecoderState { layers, tokens });
 leaves!(CrossState { layers, steps });
 leaves!(State { encoder, decoder, cross });
+leaves!(Rows { decoder, cross });
 
 impl Leaves for AttentionState {
     fn leaves(&self, out: &mut Vec<Tensor>) {
@@ -117,17 +142,21 @@ impl Leaves for AttentionState {
     fn rebuild(&self, next: &mut dyn FnMut() -> Tensor) -> Self {
         match self {
             Self::Sums { .. } => Self::Sums { s: next(), z: next() },
-            Self::Memory { .. } => {
-                let (inputs, lengths) = (next(), next());
-                // Padding that stacking added is cut off again, else memories would grow to the longest neighbour's.
-                let longest = lengths.max().int64_value(&[]);
-                Self::Memory { inputs: inputs.narrow(1, 0, longest.min(inputs.size()[1])), lengths }
+            Self::Memory { .. } => Self::Memory { inputs: next(), lengths: next() },
+        }
+    }
+
+    fn trim(&mut self) {
+        if let Self::Memory { inputs, lengths } = self {
+            let longest = lengths.max().int64_value(&[]);
+            if longest < inputs.size()[1] {
+                *inputs = inputs.narrow(1, 0, longest);
             }
         }
     }
 }
 
-/// Joins structures of one row each to one of many. Memories of different lengths are padded.
+/// Joins structures of a row, or some, to one of many rows. Memories of different lengths are padded.
 pub(crate) fn stack<T: Leaves>(rows: &[&T]) -> T {
     let columns: Vec<Vec<Tensor>> = rows.iter().map(|row| leaves_of(*row)).collect();
     let mut index = 0;
@@ -140,15 +169,26 @@ pub(crate) fn stack<T: Leaves>(rows: &[&T]) -> T {
 
 /// Splits a structure of `count` rows; the rows own their storage.
 pub(crate) fn unstack<T: Leaves>(whole: &T, count: usize) -> Vec<T> {
-    if count == 1 {
-        return vec![whole.shallow()];
-    }
-    (0..count).map(|row| map(whole, |leaf| leaf.narrow(0, row as i64, 1).copy())).collect()
+    let row = |row| {
+        let mut one = if count == 1 { whole.shallow() } else { map(whole, |leaf| leaf.narrow(0, row, 1).copy()) };
+        one.trim();
+        one
+    };
+    (0..count as i64).map(row).collect()
 }
 
-/// Takes rows by number, as a beam search does.
-pub(crate) fn select<T: Leaves>(whole: &T, rows: &Tensor) -> T {
-    map(whole, |leaf| leaf.index_select(0, rows))
+/// Takes rows by number, as a beam search does; nothing is copied where that changes nothing.
+pub(crate) fn select<T: Leaves>(whole: &T, rows: &[i64]) -> T {
+    let leaves = leaves_of(whole);
+    let count = leaves.first().map_or(0, |leaf| leaf.size()[0]);
+    if rows.iter().copied().eq(0..count) {
+        return whole.shallow();
+    }
+    let device = leaves.first().map_or(Device::Cpu, Tensor::device);
+    let index = Tensor::from_slice(rows).to_device(device);
+    let mut selected = map(whole, |leaf| leaf.index_select(0, &index));
+    selected.trim();
+    selected
 }
 
 /// A clone that shares storage.

@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::{Attention, Visible};
+use super::attention::{Attention, Valid, Visible};
 use super::packed::Products;
 use super::*;
 
@@ -172,13 +172,43 @@ fn absorbing_in_any_pieces_equals_the_whole_for_every_kind() {
             let mut start = 0;
             for piece in pieces {
                 let positions = Tensor::arange_start(start, start + piece, (Kind::Int64, Device::Cpu));
-                let valid = Tensor::full([2], piece, (Kind::Int64, Device::Cpu));
+                let valid = Valid::new(&[piece as usize; 2], piece as usize, Device::Cpu);
                 let keys = memory.narrow(1, start, piece);
                 state = attention.absorb(&state, &keys, &positions.expand([2, piece], false), &valid);
                 start += piece;
             }
             let positions = Tensor::arange(5, (Kind::Int64, Device::Cpu)).expand([2, 5], false);
-            assert_close(&attention.read(&state, &x, &positions), &expected, &format!("{kind:?}"));
+            assert_close(
+                &attention.read(&state, state.hidden().as_ref(), &x, &positions),
+                &expected,
+                &format!("{kind:?}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn attention_to_itself_steps_as_it_sees_whole_sequences_for_every_kind() {
+    for (kind, products) in AttentionKind::ALL
+        .into_iter()
+        .flat_map(|kind| [Products::of(Kind::Float), Products::to_serve(Device::Cpu)].map(|products| (kind, products)))
+    {
+        tch::manual_seed(5);
+        let mut store = nn::VarStore::new(Device::Cpu);
+        let attention = Attention::new(&store.root(), kind, 64, (50, 50), &config(kind), &products);
+        store.half(); // what packed products round to
+        store.float();
+        store.freeze();
+        let (batch, length) = (3, 9);
+        let x = random(&[batch, length, 64]);
+        let expected = attention.forward(&x, &x, &Visible::causal(batch, length, Device::Cpu));
+        let mut state = attention.init(batch, Device::Cpu);
+        for at in 0..length {
+            let position = Tensor::full([batch, 1], at, (Kind::Int64, Device::Cpu));
+            let valid = Valid::new(&[1, 1, 1], 1, Device::Cpu);
+            let (y, next) = attention.step(&state, &x.narrow(1, at, 1), &position, &valid);
+            assert_close(&y, &expected.narrow(1, at, 1), &format!("{kind:?}, {products:?}, {at}"));
+            state = next;
         }
     }
 }
@@ -337,14 +367,31 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_scores_no_worse() {
     configs().for_each(|config| searches_well(&config));
 }
 
+/// Searches to their ends, begun together.
+fn searched(model: &SpeechTranslator, tasks: Vec<Task>, vocabulary: &Vocabulary<'_>) -> Vec<Hypothesis> {
+    let mut ended: Vec<Option<Hypothesis>> = tasks.iter().map(|_| None).collect();
+    let mut running: Vec<(usize, Search)> = tasks.into_iter().map(Search::new).enumerate().collect();
+    while !running.is_empty() {
+        let (numbers, searches): (Vec<usize>, Vec<Search>) = std::mem::take(&mut running).into_iter().unzip();
+        for (number, progress) in numbers.into_iter().zip(model.search(searches, vocabulary)) {
+            match progress {
+                Progress::Ended(best) => ended[number] = Some(best),
+                Progress::Underway(search) => running.push((number, *search)),
+            }
+        }
+    }
+    ended.into_iter().flatten().collect()
+}
+
 fn searches_well(config: &ModelConfig) {
     let (_store, model) = build(config);
     let (state, _) = model.encode_step(&[&model.init()], &random(&[1, 32, 80]), &[32], &[None]);
     let allowed = Tensor::zeros([30], (Kind::Float, Device::Cpu));
     let vocabulary = Vocabulary { end: 2, allowed: &allowed, allowed_first: &allowed };
-    let task = |beam_size, max_tokens| Task { state: &state[0], begin: 1, beam_size, max_tokens, is_lookahead: false };
-    let search = |tasks: &[Task<'_>]| model.search(tasks, &vocabulary);
-    let greedy = &search(&[task(1, 12)])[0];
+    let task =
+        |beam_size, max_tokens| Task { state: state[0].clone(), begin: 1, beam_size, max_tokens, is_lookahead: false };
+    let search = |tasks: Vec<Task>| searched(&model, tasks, &vocabulary);
+    let greedy = &search(vec![task(1, 12)])[0];
     let (mut current, mut token, mut said) = (state[0].clone(), 1, Vec::new());
     while said.len() < 12 {
         let (next, scores) = model.decode_step(&[&current], &[token]);
@@ -356,18 +403,38 @@ fn searches_well(config: &ModelConfig) {
         current = next.into_iter().next().unwrap();
     }
     assert_eq!(greedy.tokens, said);
-    assert!(search(&[task(1, 0)])[0].tokens.is_empty());
-    assert!(search(&[task(8, 12)])[0].tokens.len() <= 12);
-    assert!(search(&[]).is_empty());
+    assert!(search(vec![task(1, 0)])[0].tokens.is_empty());
+    assert!(search(vec![task(8, 12)])[0].tokens.len() <= 12);
+    assert!(search(Vec::new()).is_empty());
+    // Searches of all ages step together as they would alone, and beside lookaheads.
+    let alone: Vec<Vec<i64>> = [2, 3, 5].map(|beam| search(vec![task(beam, 12)])[0].tokens.clone()).into();
+    let mut running: Vec<(usize, Search)> = Vec::new();
+    let mut ended = vec![Vec::new(); 3];
+    for round in 0.. {
+        running.extend((round < 3).then(|| (round, Search::new(task([2, 3, 5][round], 12)))));
+        if running.is_empty() {
+            break;
+        }
+        let (numbers, mut searches): (Vec<usize>, Vec<Search>) = std::mem::take(&mut running).into_iter().unzip();
+        searches.push(Search::new(Task { is_lookahead: true, ..task(2, 2) }));
+        for (&number, progress) in numbers.iter().chain([&9]).zip(model.search(searches, &vocabulary)) {
+            match progress {
+                Progress::Ended(best) if number < 3 => ended[number] = best.tokens,
+                Progress::Ended(_) => {}
+                Progress::Underway(search) => running.push((number, *search)),
+            }
+        }
+    }
+    assert_eq!(ended, alone);
     // Together as alone, and of the length that is asked for where the sentence cannot end.
     let endless = Tensor::zeros([30], (Kind::Float, Device::Cpu));
     let _ = endless.get(2).fill_(f64::NEG_INFINITY);
     let vocabulary = Vocabulary { end: 2, allowed: &endless, allowed_first: &endless };
     let ahead = |beam_size, max_tokens| Task { is_lookahead: true, ..task(beam_size, max_tokens) };
     let tasks = [(2, 3), (4, 7), (1, 1), (3, 3)];
-    let together = model.search(&tasks.map(|(beam, tokens)| ahead(beam, tokens)), &vocabulary);
+    let together = searched(&model, tasks.map(|(beam, tokens)| ahead(beam, tokens)).into(), &vocabulary);
     for ((beam, tokens), found) in tasks.into_iter().zip(together) {
-        let alone = &model.search(&[ahead(beam, tokens)], &vocabulary)[0];
+        let alone = &searched(&model, vec![ahead(beam, tokens)], &vocabulary)[0];
         assert_eq!((found.tokens.len(), found.states.len(), &found.tokens), (tokens, tokens, &alone.tokens));
         // What the steps would have come to.
         let (mut current, mut token) = (state[0].clone(), 1);
@@ -402,8 +469,8 @@ fn what_ended_at_the_horizon_is_not_rivalled_by_its_own_beginning() {
     let (anything_else, end_alone) = (only(|token| token != 2), only(|token| token == 2));
     let vocabulary = Vocabulary { end: 2, allowed: &end_alone, allowed_first: &anything_else };
     let search = |max_tokens| {
-        let task = Task { state: &state[0], begin: 1, beam_size: 1, max_tokens, is_lookahead: true };
-        model.search(&[task], &vocabulary).remove(0)
+        let task = Task { state: state[0].clone(), begin: 1, beam_size: 1, max_tokens, is_lookahead: true };
+        searched(&model, vec![task], &vocabulary).remove(0)
     };
     let (begun, ended) = (search(1), search(2));
     assert_eq!(begun.tokens, ended.tokens);

@@ -2,12 +2,12 @@
 
 use tch::{Device, Kind, Tensor, nn};
 
-use super::attention::Visible;
+use super::attention::{Valid, Visible};
 use super::config::ModelConfig;
-use super::decoder::{CrossState, Decoder, DecoderState};
+use super::decoder::Decoder;
 use super::encoder::{EncoderState, SpeechEncoder, TextEncoder};
 use super::packed::Products;
-use super::state::{Shallow, State, select, stack, unstack};
+use super::state::{Rows, Shallow, State, select, stack, unstack};
 
 /// An encoder and a decoder; `E` is [`SpeechEncoder`] or [`TextEncoder`].
 #[derive(Debug)]
@@ -71,9 +71,11 @@ impl SpeechTranslator {
         num_frames: &[usize],
         reach: &[Option<usize>],
     ) -> (Vec<State>, Tensor) {
-        let on_device = |counts: Vec<i64>| Tensor::from_slice(&counts).to_device(self.device);
-        let valid = on_device(num_frames.iter().map(|n| n.div_ceil(self.config.frames_per_step) as i64).collect());
-        let reach = on_device(reach.iter().map(|steps| steps.map_or(i64::MAX, |steps| steps as i64)).collect());
+        let steps_of = |num_frames: usize| num_frames.div_ceil(self.config.frames_per_step);
+        let counts: Vec<usize> = num_frames.iter().copied().map(steps_of).collect();
+        let valid = Valid::new(&counts, steps_of(frames.size()[1] as usize), self.device);
+        let reach: Vec<i64> = reach.iter().map(|steps| steps.map_or(i64::MAX, |steps| steps as i64)).collect();
+        let reach = Tensor::from_slice(&reach).to_device(self.device);
         let (next, steps) = self.grow(states, &valid, &reach, |state| self.encoder.step(state, frames, &valid));
         (next, self.encoder.ctc(&steps))
     }
@@ -101,7 +103,7 @@ impl TextTranslator {
     pub fn encode_step(&self, states: &[&State], pieces: &[i64]) -> Vec<State> {
         let pieces = Tensor::from_slice(pieces).to_device(self.device);
         let everything = pieces.full_like(i64::MAX);
-        self.grow(states, &pieces.ones_like(), &everything, |state| self.encoder.step(state, &pieces)).0
+        self.grow(states, &Valid::one_each(&pieces), &everything, |state| self.encoder.step(state, &pieces)).0
     }
 }
 
@@ -137,7 +139,7 @@ impl<E> EncoderDecoder<E> {
             Some(steps) => visible.last(steps as i64),
             None => visible,
         };
-        self.decoder.forward(tokens, &source.steps, &visible, train)
+        self.decoder.forward(tokens, Some((&source.steps, &visible)), train)
     }
 
     /// The state of one utterance that has heard and said nothing.
@@ -145,11 +147,11 @@ impl<E> EncoderDecoder<E> {
         self.fresh.clone()
     }
 
-    /// Makes encoder steps, of which each utterance has `valid` `(B,)`, and lets the decoder see the last `reach` `(B,)`.
+    /// Makes encoder steps, of which those are real that are `valid`, and lets the decoder see the last `reach` `(B,)`.
     fn grow(
         &self,
         states: &[&State],
-        valid: &Tensor,
+        valid: &Valid,
         reach: &Tensor,
         encode: impl FnOnce(&EncoderState) -> (Tensor, EncoderState),
     ) -> (Vec<State>, Tensor) {
@@ -181,24 +183,12 @@ impl<E> EncoderDecoder<E> {
         (next, scores)
     }
 
-    /// What hypotheses go on from: decoders and sources of many utterances, one a row.
-    pub(crate) fn beam(&self, states: &[&State]) -> (DecoderState, CrossState) {
-        let decoder = stack(&states.iter().map(|s| &s.decoder).collect::<Vec<_>>());
-        (decoder, stack(&states.iter().map(|s| &s.cross).collect::<Vec<_>>()))
-    }
-
-    /// Feeds `tokens` to hypotheses; `parents` says which row of `beam` each continues. Returns the log-probabilities of
-    /// what may follow, `(hypotheses, target_vocab)`.
-    pub(crate) fn beam_step(
-        &self,
-        beam: &(DecoderState, CrossState),
-        parents: &[i64],
-        tokens: &[i64],
-    ) -> ((DecoderState, CrossState), Tensor) {
-        let rows = Tensor::from_slice(parents).to_device(self.device);
-        let (decoder, cross) = (select(&beam.0, &rows), select(&beam.1, &rows));
+    /// Feeds `tokens` to hypotheses; `parents` says which of the `rows` each continues, `sources` in which row what it has
+    /// heard is to be found. Returns the log-probabilities of what may follow, `(hypotheses, target_vocab)`.
+    pub(crate) fn beam_step(&self, rows: &Rows, parents: &[i64], sources: &[i64], tokens: &[i64]) -> (Rows, Tensor) {
+        let (decoder, cross) = (select(&rows.decoder, parents), select(&rows.cross, sources));
         let tokens = Tensor::from_slice(tokens).to_device(self.device);
         let (scores, decoder) = self.decoder.step(&decoder, &cross, &tokens);
-        ((decoder, cross), scores)
+        (Rows { decoder, cross }, scores)
     }
 }

@@ -5,7 +5,9 @@
 
 use super::{
     Session, SessionError,
-    translator::{DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, Translator, TranslatorError},
+    translator::{
+        DecodeJob, Decoded, EncodeJob, Encoded, Search, SearchJob, Searched, Translator, TranslatorError, only,
+    },
 };
 
 /// What a session needs done before it can go on; the utterance's state travels with it.
@@ -38,16 +40,9 @@ impl<S: Clone + Send + 'static> Request<S> {
         let result = match self {
             Self::Encode(job) => only(translator.encode(vec![job])).map(Reply::Encoded),
             Self::Decode(job) => only(translator.decode(vec![job])).map(Reply::Decoded),
-            Self::Search(job) => only(translator.search(vec![job])).map(Reply::Searched),
+            Self::Search(job) => translator.search_whole(Search::Begin(job)).map(Reply::Searched),
         };
         result.unwrap_or_else(Reply::Failed)
-    }
-}
-
-fn only<A>(mut answers: Vec<Result<A, TranslatorError>>) -> Result<A, TranslatorError> {
-    match (answers.pop(), answers.len()) {
-        (Some(answer), 0) => answer,
-        (_, others) => Err(TranslatorError::Backend(format!("one job has not one answer, {others} too many"))),
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     SessionAssets, SourceAssets,
     translator::{
-        Allowed, DecodeJob, Decoded, EncodeJob, Encoded, SearchJob, Searched, SourceInput, Translator, TranslatorError,
-        TranslatorSpec,
+        Allowed, DecodeJob, Decoded, EncodeJob, Encoded, Search, SearchJob, Searched, Searching, SourceInput,
+        Translator, TranslatorError, TranslatorSpec,
     },
 };
 use crate::{
@@ -40,6 +40,16 @@ pub struct ScriptedTranslator {
     labels: Vec<u32>,
     /// A job that fails, in every utterance.
     pub failure: Option<Failure>,
+}
+
+/// Tokens that a search finds before it makes room for others.
+const SLICE: usize = 3;
+
+/// A search under way.
+#[derive(Debug, Clone)]
+pub struct ScriptedSearch {
+    job: SearchJob<ScriptedState>,
+    tokens: Vec<u32>,
 }
 
 /// What an utterance has heard and said.
@@ -130,31 +140,43 @@ impl ScriptedTranslator {
         Ok(Decoded { state, token, log_prob: 0.0 })
     }
 
-    /// What decoding step by step would say; the beam's width changes nothing.
-    fn search_one(&self, job: SearchJob<ScriptedState>) -> Result<Searched<ScriptedState>, TranslatorError> {
+    /// What decoding step by step would say, [`SLICE`] tokens at a time; the beam's width changes nothing.
+    fn search_one(
+        &self,
+        search: Search<ScriptedState, ScriptedSearch>,
+    ) -> Result<Searching<ScriptedState, ScriptedSearch>, TranslatorError> {
+        let ScriptedSearch { mut job, mut tokens } = match search {
+            Search::Begin(job) => ScriptedSearch { job, tokens: Vec::new() },
+            Search::GoOn(search) => search,
+        };
         if self.failure == Some(Failure::Search) && !job.is_lookahead {
             return Err(TranslatorError::Backend("scripted failure of a search".into()));
         }
-        let (mut state, mut tokens, mut states) = (job.state, Vec::new(), Vec::new());
+        let (mut states, before) = (Vec::new(), tokens.len());
         while tokens.len() < job.max_tokens {
+            if tokens.len() == before + SLICE && !job.is_lookahead {
+                return Ok(Searching::Underway(ScriptedSearch { job, tokens }));
+            }
+            let state = job.state.clone();
             let allowed = Allowed { continuation: !tokens.is_empty(), ..Allowed::ALL };
             let token = tokens.last().copied().or(job.token);
             let decoded = self.decode_one(DecodeJob { state, token, allowed })?;
-            state = decoded.state;
+            job.state = decoded.state;
             match decoded.token {
                 Some(token) => {
                     tokens.push(token);
-                    states.extend(job.is_lookahead.then(|| state.clone()));
+                    states.extend(job.is_lookahead.then(|| job.state.clone()));
                 }
                 None => break,
             }
         }
-        Ok(Searched { tokens, score: 0.0, states })
+        Ok(Searching::Ended(Searched { tokens, score: 0.0, states }))
     }
 }
 
 impl Translator for ScriptedTranslator {
     type State = ScriptedState;
+    type Search = ScriptedSearch;
 
     fn spec(&self) -> &TranslatorSpec {
         &self.spec
@@ -168,8 +190,11 @@ impl Translator for ScriptedTranslator {
         jobs.into_iter().map(|job| self.decode_one(job)).collect()
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
-        jobs.into_iter().map(|job| self.search_one(job)).collect()
+    fn search(
+        &self,
+        searches: Vec<Search<ScriptedState, ScriptedSearch>>,
+    ) -> Vec<Result<Searching<ScriptedState, ScriptedSearch>, TranslatorError>> {
+        searches.into_iter().map(|search| self.search_one(search)).collect()
     }
 
     fn state_to_bytes(&self, state: &ScriptedState) -> Result<Vec<u8>, TranslatorError> {

@@ -159,6 +159,24 @@ pub struct SearchJob<S> {
     pub is_lookahead: bool,
 }
 
+/// A search that is to begin, or one that is under way.
+#[derive(Debug, Clone)]
+pub enum Search<S, P> {
+    /// Nothing has been searched yet.
+    Begin(SearchJob<S>),
+    /// What [`Searching::Underway`] gave.
+    GoOn(P),
+}
+
+/// How far a search has come.
+#[derive(Debug, Clone)]
+pub enum Searching<S, P> {
+    /// To its end.
+    Ended(Searched<S>),
+    /// Some tokens further; never a lookahead. It wants to go on, others may step meanwhile.
+    Underway(P),
+}
+
 /// The best hypothesis.
 #[derive(Debug, Clone)]
 pub struct Searched<S> {
@@ -193,6 +211,9 @@ pub trait Translator {
     /// All that one utterance has accumulated. Cloning it forks the utterance; dropping it frees it.
     type State: Clone + std::fmt::Debug + Send + 'static;
 
+    /// All that one search has accumulated.
+    type Search: Clone + std::fmt::Debug + Send + 'static;
+
     /// The shapes that jobs must have.
     fn spec(&self) -> &TranslatorSpec;
 
@@ -202,14 +223,40 @@ pub trait Translator {
     /// Makes one decoder step for each job.
     fn decode(&self, jobs: Vec<DecodeJob<Self::State>>) -> Vec<Result<Decoded<Self::State>, TranslatorError>>;
 
-    /// Searches how the translation goes on best, for each job.
-    fn search(&self, jobs: Vec<SearchJob<Self::State>>) -> Vec<Result<Searched<Self::State>, TranslatorError>>;
+    /// Searches how translations go on best: every lookahead to its end, of others at least one token.
+    #[expect(clippy::type_complexity, reason = "an answer for each search, as in the other methods")]
+    fn search(
+        &self,
+        searches: Vec<Search<Self::State, Self::Search>>,
+    ) -> Vec<Result<Searching<Self::State, Self::Search>, TranslatorError>>;
+
+    /// One search to its end.
+    fn search_whole(
+        &self,
+        search: Search<Self::State, Self::Search>,
+    ) -> Result<Searched<Self::State>, TranslatorError> {
+        let mut search = search;
+        loop {
+            match only(self.search(vec![search]))? {
+                Searching::Ended(searched) => return Ok(searched),
+                Searching::Underway(further) => search = Search::GoOn(further),
+            }
+        }
+    }
 
     /// The state as versioned bytes, for snapshots.
     fn state_to_bytes(&self, state: &Self::State) -> Result<Vec<u8>, TranslatorError>;
 
     /// The inverse of [`Translator::state_to_bytes`]; refuses bytes of another version or model.
     fn state_from_bytes(&self, bytes: &[u8]) -> Result<Self::State, TranslatorError>;
+}
+
+/// The answer to one job.
+pub(super) fn only<A>(mut answers: Vec<Result<A, TranslatorError>>) -> Result<A, TranslatorError> {
+    match (answers.pop(), answers.len()) {
+        (Some(answer), 0) => answer,
+        (_, others) => Err(TranslatorError::Backend(format!("one job has not one answer, {others} too many"))),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use decalage::server::listen::{Options, serve};
 use decalage::server::shutdown::Shutdown;
 use decalage::server::{App, ModelInfo, router};
 use decalage::session::event::Event;
-use decalage::session::scripted::{ScriptedState, ScriptedTranslator, scripted_assets};
+use decalage::session::scripted::{ScriptedSearch, ScriptedState, ScriptedTranslator, scripted_assets};
 use decalage::session::translator::*;
 use decalage::session::{Session, SessionAssets, SessionConfig, SourceAssets, drive};
 use decalage::telemetry::Metrics;
@@ -264,6 +264,7 @@ struct Fragile {
 
 impl Translator for Fragile {
     type State = ScriptedState;
+    type Search = ScriptedSearch;
 
     fn spec(&self) -> &TranslatorSpec {
         self.inner.spec()
@@ -279,11 +280,14 @@ impl Translator for Fragile {
         self.inner.decode(jobs)
     }
 
-    fn search(&self, jobs: Vec<SearchJob<ScriptedState>>) -> Vec<Result<Searched<ScriptedState>, TranslatorError>> {
-        if !jobs.iter().all(|job| job.is_lookahead) {
+    fn search(
+        &self,
+        searches: Vec<Search<ScriptedState, ScriptedSearch>>,
+    ) -> Vec<Result<Searching<ScriptedState, ScriptedSearch>, TranslatorError>> {
+        if searches.iter().any(|search| matches!(search, Search::Begin(job) if !job.is_lookahead)) {
             self.gate.pass();
         }
-        self.inner.search(jobs)
+        self.inner.search(searches)
     }
 
     fn state_to_bytes(&self, state: &ScriptedState) -> Result<Vec<u8>, TranslatorError> {

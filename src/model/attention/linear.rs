@@ -3,6 +3,7 @@
 //! cos(a−b) = sin a sin b + cos a cos b splits a phase difference into one map a side, φ(u) = [u sin θ ; u cos θ],
 //! so that o = φ(q)ᵀS / max(φ(q)·z, ε) with S = Σ φ(k) vᵀ and z = Σ φ(k).
 
+use std::cell::OnceCell;
 use std::f64::consts::FRAC_PI_2;
 
 use tch::{Kind, Tensor, nn};
@@ -10,13 +11,15 @@ use tch::{Kind, Tensor, nn};
 use super::super::config::AttentionKind;
 use super::super::layers::Linear;
 use super::super::packed::Products;
-use super::{AttentionState, Visible};
+use super::Visible;
 
 /// φ of one attention: non-negative features of projected queries and keys.
 #[derive(Debug)]
 pub(crate) struct FeatureMap {
     width: i64,
     phases: Phases,
+    /// Whether the weights will never change.
+    is_final: bool,
 }
 
 #[derive(Debug)]
@@ -26,7 +29,7 @@ enum Phases {
     /// cosformer: position over a fixed clock, for queries and keys.
     Clock { queries: f64, keys: f64 },
     /// leap: a proportion that a small network reads off the vector itself.
-    Learnt { queries: Box<Proportion>, keys: Box<Proportion> },
+    Learnt { queries: Box<Proportion>, keys: Box<Proportion>, both: Box<OnceCell<Pair>> },
 }
 
 /// P(u) = sigmoid(W₂ relu(W₁ u)), hidden width d/4, shared by the heads (LeaPformer, eq. 7).
@@ -50,6 +53,39 @@ impl Proportion {
     }
 }
 
+/// The networks of queries and keys, whose weights are final, side by side: too small to be worth an operator each.
+#[derive(Debug)]
+struct Pair {
+    /// `(2, d, d/4)`, `(2, 1, d/4)`.
+    hidden: (Tensor, Tensor),
+    /// `(2, d/4, 1)`, `(2, 1, 1)`.
+    output: (Tensor, Tensor),
+}
+
+impl Pair {
+    fn new(queries: &Proportion, keys: &Proportion) -> Self {
+        let side_by_side = |one: &Linear, other: &Linear| {
+            let (weights, biases): (Vec<Tensor>, Vec<Tensor>) =
+                [one, other].iter().map(|linear| (linear.weight.tr(), linear.bias_row())).unzip();
+            (Tensor::stack(&weights, 0), Tensor::stack(&biases, 0))
+        };
+        Self {
+            hidden: side_by_side(&queries.hidden, &keys.hidden),
+            output: side_by_side(&queries.output, &keys.output),
+        }
+    }
+
+    /// Of queries and, behind them, keys, `(B, 2·H, T, d)` → angles `(B, 2·H, T, 1)`.
+    fn angles(&self, u: &Tensor) -> Tensor {
+        let size = u.size();
+        let (batch, heads, steps) = (size[0], size[1] / 2, size[2]);
+        let apply = |(weight, bias): &(Tensor, Tensor), x: &Tensor| bias.baddbmm(x, weight, 1.0, 1.0);
+        let u = u.view([batch, 2, heads, steps, -1]).transpose(0, 1).reshape([2, batch * heads * steps, -1]);
+        let angles = apply(&self.output, &apply(&self.hidden, &u).relu_()).sigmoid() * FRAC_PI_2;
+        angles.view([2, batch, heads, steps, 1]).transpose(0, 1).reshape([batch, 2 * heads, steps, 1])
+    }
+}
+
 impl FeatureMap {
     /// None for the softmax kinds, which have no feature map.
     pub(crate) fn new(
@@ -67,9 +103,10 @@ impl FeatureMap {
             AttentionKind::Leap => Phases::Learnt {
                 queries: Box::new(Proportion::new(&(path / "query_proportion"), head_dim, products)),
                 keys: Box::new(Proportion::new(&(path / "key_proportion"), head_dim, products)),
+                both: Box::default(),
             },
         };
-        Some(Self { width, phases })
+        Some(Self { width, phases, is_final: products.are_final() })
     }
 
     /// Dφ.
@@ -84,6 +121,24 @@ impl FeatureMap {
             Phases::None => u.to_kind(Kind::Float),
             Phases::Clock { queries, .. } => rotate(&u, &clock_angles(positions, *queries)),
             Phases::Learnt { queries, .. } => rotate(&u, &queries.angles(&u)),
+        }
+    }
+
+    /// φ(q) and φ(k) of queries and, behind them, keys: `(B, 2·H, T, d)` at positions `(B, T)`.
+    pub(crate) fn both(&self, qk: &Tensor, positions: &Tensor) -> (Tensor, Tensor) {
+        let halves = |x: &Tensor| {
+            let heads = x.size()[1] / 2;
+            (x.narrow(1, 0, heads), x.narrow(1, heads, heads))
+        };
+        match &self.phases {
+            Phases::Learnt { queries, keys, both } if self.is_final => {
+                let u = qk.relu();
+                halves(&rotate(&u, &both.get_or_init(|| Pair::new(queries, keys)).angles(&u)))
+            }
+            _ => {
+                let (q, k) = halves(qk);
+                (self.queries(&q, positions), self.keys(&k, positions))
+            }
         }
     }
 
@@ -131,15 +186,12 @@ pub(super) fn prefix_sums(phi_q: &Tensor, phi_k: &Tensor, v: &Tensor, visible: &
     numerator / denominator
 }
 
-/// S += φ(k)ᵀ v, z += Σ φ(k), over the valid keys of each row.
-pub(super) fn absorb(s: &Tensor, z: &Tensor, phi_k: &Tensor, v: &Tensor, valid: &Tensor) -> AttentionState {
-    let steps = Tensor::arange(phi_k.size()[2], (Kind::Int64, phi_k.device()));
-    let counts = steps.lt_tensor(&valid.unsqueeze(-1)).unsqueeze(1).unsqueeze(-1); // (B, 1, T, 1)
-    let phi_k = phi_k * counts;
-    AttentionState::Sums {
-        s: s + phi_k.transpose(-1, -2).matmul(v),
-        z: z + phi_k.sum_dim_intlist([2].as_slice(), false, Kind::Float),
-    }
+/// S + φ(k)ᵀ v and z + Σ φ(k), over the keys of each row that are `valid`, `(B, 1, T, 1)`, or all.
+pub(super) fn absorb(s: &Tensor, z: &Tensor, phi_k: &Tensor, v: &Tensor, valid: Option<&Tensor>) -> (Tensor, Tensor) {
+    let phi_k = valid.map_or_else(|| phi_k.shallow_clone(), |valid| phi_k * valid);
+    let flat = |x: &Tensor| x.reshape([-1, x.size()[2], x.size()[3]]);
+    let sums = flat(s).baddbmm(&flat(&phi_k).transpose(1, 2), &flat(v), 1.0, 1.0).view_as(s);
+    (sums, z + phi_k.sum_dim_intlist([2].as_slice(), false, Kind::Float))
 }
 
 /// o = φ(q)ᵀS / max(φ(q)·z, ε).

@@ -15,7 +15,7 @@ pub(crate) use linear::FeatureMap;
 
 use super::config::{AttentionKind, ModelConfig};
 use super::layers::Linear;
-use super::packed::Products;
+use super::packed::{Product, Products};
 
 /// How many keys each query sees.
 #[derive(Debug)]
@@ -48,6 +48,34 @@ impl Visible {
     }
 }
 
+/// How many of each row's new keys count: the first ones.
+#[derive(Debug)]
+pub(crate) struct Valid {
+    /// `(B,)` int64.
+    pub(crate) counts: Tensor,
+    /// `(B, 1, T, 1)` f32, 1 for those that count; none where all do, which is nearly always.
+    mask: Option<Tensor>,
+}
+
+impl Valid {
+    /// Of row b's `length` keys the first `counts[b]`.
+    pub(crate) fn new(counts: &[usize], length: usize, device: Device) -> Self {
+        let all = counts.iter().all(|&count| count == length);
+        let counts =
+            Tensor::from_slice(&counts.iter().map(|&count| count as i64).collect::<Vec<_>>()).to_device(device);
+        let mask = || {
+            let keys = Tensor::arange(length as i64, (Kind::Int64, device));
+            keys.lt_tensor(&counts.unsqueeze(-1)).to_kind(Kind::Float).unsqueeze(1).unsqueeze(-1)
+        };
+        Self { mask: (!all).then(mask), counts }
+    }
+
+    /// One key in each row, like `tokens` `(B,)` int64.
+    pub(crate) fn one_each(tokens: &Tensor) -> Self {
+        Self { counts: tokens.ones_like(), mask: None }
+    }
+}
+
 /// What attention remembers of its keys. Leading dimension: `B` sessions.
 #[derive(Debug)]
 pub(crate) enum AttentionState {
@@ -59,6 +87,14 @@ pub(crate) enum AttentionState {
 }
 
 impl AttentionState {
+    /// Places of a memory that lie behind their row's length, `(B, 1, T)`; `None` where there are none.
+    pub(crate) fn hidden(&self) -> Option<Tensor> {
+        match self {
+            Self::Memory { inputs, lengths } => softmax::hidden(inputs, lengths),
+            Self::Sums { .. } => None,
+        }
+    }
+
     /// Forgets all but each row's last `windows` `(B,)` keys; sums cannot.
     pub(crate) fn last(&self, windows: &Tensor) -> Self {
         match self {
@@ -77,6 +113,8 @@ pub(crate) struct Attention {
     query: Linear,
     key: Linear,
     value: Linear,
+    /// The three in one, where all have the same input.
+    joined: Product,
     output: Linear,
     num_heads: i64,
     input_width: i64,
@@ -102,6 +140,7 @@ impl Attention {
             query: projection("query"),
             key: projection("key"),
             value: projection("value"),
+            joined: Product::new(products),
             output: Linear::new(&(path / "output"), width, width, true, products),
             num_heads: (width / config.head_dim) as i64,
             input_width: width as i64,
@@ -168,38 +207,68 @@ impl Attention {
         }
     }
 
-    /// Adds `keys` `(B, T, D)` at `positions` `(B, T)`; of row b only the first `valid[b]` count.
+    /// Attention of a sequence to itself: `x` `(B, T, D)` at `positions` `(B, T)`, of which those that are `valid` count, see
+    /// each other and all that the state has absorbed. Returns `(B, T, D)` and the next state.
+    pub(crate) fn step(
+        &self,
+        state: &AttentionState,
+        x: &Tensor,
+        positions: &Tensor,
+        valid: &Valid,
+    ) -> (Tensor, AttentionState) {
+        let (AttentionState::Sums { s, z }, Some(map)) = (state, &self.feature_map) else {
+            let state = self.absorb(state, x, positions, valid);
+            return (self.read(&state, state.hidden().as_ref(), x, positions), state);
+        };
+        let weights = [&self.query.weight, &self.key.weight, &self.value.weight];
+        let qkv = self.split_into(3 * self.num_heads, &self.joined.apply_joined(x, &weights));
+        let (qk, v) = (qkv.narrow(1, 0, 2 * self.num_heads), qkv.narrow(1, 2 * self.num_heads, self.num_heads));
+        let (phi_q, phi_k) = map.both(&qk, positions);
+        let (s, z) = linear::absorb(s, z, &phi_k, &v.to_kind(Kind::Float), valid.mask.as_ref());
+        let y = linear::read(&phi_q, &s, &z, self.epsilon);
+        (self.output.forward(&self.join(&y)), AttentionState::Sums { s, z })
+    }
+
+    /// Adds `keys` `(B, T, D)` at `positions` `(B, T)`, those that are `valid`.
     pub(crate) fn absorb(
         &self,
         state: &AttentionState,
         keys: &Tensor,
         positions: &Tensor,
-        valid: &Tensor,
+        valid: &Valid,
     ) -> AttentionState {
         match (state, &self.feature_map) {
             (AttentionState::Memory { inputs, lengths }, _) => {
-                let (inputs, lengths) = softmax::append(inputs, lengths, keys, valid);
+                let (inputs, lengths) = softmax::append(inputs, lengths, keys, &valid.counts);
                 let state = AttentionState::Memory { inputs, lengths };
                 match self.window {
-                    Some(window) => state.last(&valid.full_like(window)),
+                    Some(window) => state.last(&valid.counts.full_like(window)),
                     None => state,
                 }
             }
             (AttentionState::Sums { s, z }, Some(map)) => {
                 let k = self.split(&self.key.forward(keys));
                 let v = self.split(&self.value.forward(keys)).to_kind(Kind::Float);
-                linear::absorb(s, z, &map.keys(&k, positions), &v, valid)
+                let (s, z) = linear::absorb(s, z, &map.keys(&k, positions), &v, valid.mask.as_ref());
+                AttentionState::Sums { s, z }
             }
             (AttentionState::Sums { .. }, None) => unreachable!("`init` makes sums for linear kinds only"),
         }
     }
 
-    /// Queries `x` `(B, Tq, D)` at `positions` `(B, Tq)` see all that the state has absorbed.
-    pub(crate) fn read(&self, state: &AttentionState, x: &Tensor, positions: &Tensor) -> Tensor {
+    /// Queries `x` `(B, Tq, D)` at `positions` `(B, Tq)` see all that the state has absorbed but what is `hidden`
+    /// ([`AttentionState::hidden`]).
+    pub(crate) fn read(
+        &self,
+        state: &AttentionState,
+        hidden: Option<&Tensor>,
+        x: &Tensor,
+        positions: &Tensor,
+    ) -> Tensor {
         let q = self.split(&self.query.forward(x));
         let y = match (state, &self.feature_map) {
-            (AttentionState::Memory { inputs, lengths }, _) => {
-                softmax::read(&q, inputs, lengths, &self.key.weight, &self.value.weight)
+            (AttentionState::Memory { inputs, .. }, _) => {
+                softmax::read(&q, inputs, hidden, &self.key.weight, &self.value.weight)
             }
             (AttentionState::Sums { s, z }, Some(map)) => linear::read(&map.queries(&q, positions), s, z, self.epsilon),
             (AttentionState::Sums { .. }, None) => unreachable!("`init` makes sums for linear kinds only"),
@@ -209,8 +278,12 @@ impl Attention {
 
     /// `(B, T, D)` → `(B, H, T, d)`.
     fn split(&self, x: &Tensor) -> Tensor {
+        self.split_into(self.num_heads, x)
+    }
+
+    fn split_into(&self, heads: i64, x: &Tensor) -> Tensor {
         let size = x.size();
-        x.view([size[0], size[1], self.num_heads, -1]).transpose(1, 2)
+        x.view([size[0], size[1], heads, -1]).transpose(1, 2)
     }
 
     /// `(B, H, T, d)` → `(B, T, D)`.

@@ -39,18 +39,25 @@ pub(super) fn crop(inputs: &Tensor, lengths: &Tensor, windows: &Tensor) -> (Tens
     (inputs.gather(1, &index, false), kept)
 }
 
-/// q `(B, H, Tq, d)` over the memory `(B, T, D)` → `(B, H, Tq, d)`. Rows must have absorbed at least one key.
-pub(super) fn read(q: &Tensor, inputs: &Tensor, lengths: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+/// Places behind their row's length, `(B, 1, T)`; `None` where all rows are as long as the longest.
+pub(super) fn hidden(inputs: &Tensor, lengths: &Tensor) -> Option<Tensor> {
+    let longest = inputs.size()[1];
+    let keys = || Tensor::arange(longest, (Kind::Int64, inputs.device()));
+    (lengths.min().int64_value(&[]) < longest).then(|| keys().ge_tensor(&lengths.unsqueeze(-1)).unsqueeze(1))
+}
+
+/// q `(B, H, Tq, d)` over the memory `(B, T, D)`, without what is `hidden` → `(B, H, Tq, d)`. Rows must have absorbed at
+/// least one key. The heads are the batch of both projections: else the weights would be copied for each row.
+pub(super) fn read(q: &Tensor, inputs: &Tensor, hidden: Option<&Tensor>, key: &Tensor, value: &Tensor) -> Tensor {
     let size = q.size();
     let (batch, heads, queries, dim) = (size[0], size[1], size[2], size[3]);
     let per_head = |w: &Tensor| w.to_kind(q.kind()).view([heads, dim, -1]);
-    let q = q.matmul(&per_head(key)).to_kind(Kind::Float) / (dim as f64).sqrt(); // (B, H, Tq, D)
-    let q = q.reshape([batch, heads * queries, -1]);
-    let scores = q.bmm(&inputs.transpose(1, 2));
-    let keys = Tensor::arange(inputs.size()[1], (Kind::Int64, inputs.device()));
-    let hidden = keys.ge_tensor(&lengths.unsqueeze(-1)).unsqueeze(1);
-    let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Float);
-    let mixed = weights.bmm(inputs).view([batch, heads, queries, -1]);
+    let by_head = |x: &Tensor| x.transpose(0, 1).reshape([heads, batch * queries, -1]);
+    let by_row = |x: &Tensor| x.view([heads, batch, queries, -1]).transpose(0, 1);
+    let q = by_row(&by_head(q).bmm(&per_head(key))).reshape([batch, heads * queries, -1]);
+    let scores = q.to_kind(Kind::Float).bmm(&inputs.transpose(1, 2)) / (dim as f64).sqrt();
+    let scores = hidden.map_or_else(|| scores.shallow_clone(), |hidden| scores.masked_fill(hidden, f64::NEG_INFINITY));
+    let mixed = scores.softmax(-1, Kind::Float).bmm(inputs).view([batch, heads, queries, -1]);
     let value = per_head(value);
-    mixed.to_kind(value.kind()).matmul(&value.transpose(-1, -2))
+    by_row(&by_head(&mixed.to_kind(value.kind())).bmm(&value.transpose(-1, -2)))
 }
