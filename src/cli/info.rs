@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::engine::TorchTranslator;
-use decalage::model::{Macs, TextMacs, macs, part_of, read_weights, text_macs};
+use decalage::model::{Macs, TextMacs, language_model_macs, macs, part_of, read_weights, text_macs};
 use decalage::policy::PolicyKind;
 use decalage::session::translator::{EncodeJob, SourceInput, Translator};
 use serde::Serialize;
@@ -44,6 +44,7 @@ struct Facts {
     text_macs: Option<TextMacs>,
     file_bytes: BTreeMap<String, u64>,
     macs: Macs,
+    language_model_macs_per_token: usize,
     segment_ms: u32,
     max_utterance_ms: u32,
     /// At the beginning of an utterance, after ten seconds of it, and when it is as long as it may be.
@@ -102,6 +103,7 @@ impl Info {
             text_parameters,
             file_bytes,
             macs: macs(model, frames_per_second, memory_steps, MEMORY_TOKENS),
+            language_model_macs_per_token: language_model_macs(model),
             segment_ms: spec.segment_ms(),
             max_utterance_ms: max_frames as u32 * spec.frame_shift_ms,
             state_bytes: [
@@ -143,9 +145,10 @@ impl Facts {
         ];
         lines.extend(self.attention.iter().map(|(block, kind)| format!("{block:<17} {kind}")));
         lines.push(format!(
-            "MACs              {} per second of audio, {} per token",
+            "MACs              {} per second of audio, {} per token, {} as a language model",
             millions(self.macs.per_audio_second),
-            millions(self.macs.per_token)
+            millions(self.macs.per_token),
+            millions(self.language_model_macs_per_token)
         ));
         let [fresh, later, last] = self.state_bytes.map(kib);
         let live = kib(self.live_state_bytes);

@@ -9,7 +9,7 @@ use decalage::bundle::Assets;
 use decalage::policy::MAX_K;
 use decalage::train::{Augmentation, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
 
-/// Train one stage: `text` (decoder), `ctc` (encoder), then `joint`. Resumes what it finds in --out
+/// Train one stage: `text` (decoder), `ctc` (encoder), then `joint`; or a language model, `lm`. Resumes what it finds in --out
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// What to learn
@@ -18,7 +18,7 @@ pub(crate) struct Train {
     /// Folder written by `prepare`
     #[arg(long, value_name = "DIR")]
     assets: PathBuf,
-    /// Manifests (for `text`: files of pairs); `FILE=2.5` is heard two and a half times an epoch
+    /// Manifests (for `text` and `lm`: files of pairs); `FILE=2.5` is heard two and a half times an epoch
     #[arg(long, value_name = "TSV[=WEIGHT]", required = true, value_parser = weighted)]
     data: Vec<(PathBuf, f64)>,
     /// Manifest or pairs to measure on
@@ -51,7 +51,7 @@ pub(crate) struct Train {
     /// Norm that gradients are clipped to
     #[arg(long, default_value_t = 5.0)]
     clip: f64,
-    /// Seconds of audio (text: characters) in a batch of one thread
+    /// Seconds of audio (`text`, `lm`: characters) in a batch of one thread
     #[arg(long, default_value_t = 40.0)]
     batch: f64,
     /// Weight of the CTC loss in `joint`
@@ -130,6 +130,7 @@ enum Products {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Stage {
+    Lm,
     Text,
     Ctc,
     Joint,
@@ -143,6 +144,7 @@ impl Train {
         let folder = |dir: &Option<PathBuf>| dir.as_deref().map_or(Ok(Vec::new()), files_in);
         let options = TrainOptions {
             task: match self.task {
+                Stage::Lm => Task::Lm,
                 Stage::Text => Task::Text,
                 Stage::Ctc => Task::Ctc,
                 Stage::Joint => Task::Joint,

@@ -17,7 +17,8 @@
 //!                  memory: decoder layers·(add of D)
 //! encoder step     subsample + layers + D·V_source
 //! piece of text    layers
-//! token            layers·(add + ask of C + convolution + ask of D + feed-forward) + D·V_target
+//! token            layers·(add + ask of C + convolution + ask of D + feed-forward) + D·V_target, of a language model
+//!                  without the ask of D
 //! ```
 //!
 //! φ(A) is 0, for leap (A/d)·(d·d/4 + d/4). A softmax over T inputs of width A with H = A/d heads moves the keys' and
@@ -30,6 +31,9 @@ use super::config::{AttentionKind, ConvKind, ModelConfig};
 
 /// Taps and stride of the subsampler's convolutions.
 const SUBSAMPLE_TAPS: usize = 5;
+
+/// Of a sentence whose cost is counted.
+const LENGTH: usize = 30;
 
 /// Multiply-accumulates of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,19 +66,23 @@ pub fn macs(config: &ModelConfig, frames_per_second: usize, memory_steps: usize,
     Macs {
         per_audio_second: per_encoder_step * frames_per_second / config.frames_per_step,
         per_encoder_step,
-        per_token: decoder_layers(config, memory_steps, memory_tokens) + config.d_model * config.target_vocab,
+        per_token: decoder_layers(config, Some(memory_steps), memory_tokens) + config.d_model * config.target_vocab,
     }
 }
 
 /// Counts for text; softmax attentions look back on 30 pieces and 30 tokens.
 pub fn text_macs(config: &ModelConfig) -> TextMacs {
-    const LENGTH: usize = 30;
-    let (per_piece, layers) = (encoder_layers(config, LENGTH), decoder_layers(config, LENGTH, LENGTH));
+    let (per_piece, layers) = (encoder_layers(config, LENGTH), decoder_layers(config, Some(LENGTH), LENGTH));
     TextMacs {
         per_piece,
         per_token: layers + config.d_model * config.target_vocab,
         per_sentence_of_30: LENGTH * (per_piece + layers),
     }
+}
+
+/// To say one token of 30 with the decoder as a language model.
+pub fn language_model_macs(config: &ModelConfig) -> usize {
+    decoder_layers(config, None, LENGTH) + config.d_model * config.target_vocab
 }
 
 /// Of one step, and what it adds to the decoder's memory.
@@ -86,13 +94,13 @@ fn encoder_layers(config: &ModelConfig, memory_steps: usize) -> usize {
     (0..config.encoder_layers).map(layer).sum::<usize>() + config.decoder_layers * cross.add()
 }
 
-/// Of one token.
-fn decoder_layers(config: &ModelConfig, memory_steps: usize, memory_tokens: usize) -> usize {
+/// Of one token; without a memory of the source nothing is asked across.
+fn decoder_layers(config: &ModelConfig, memory_steps: Option<usize>, memory_tokens: usize) -> usize {
     let attention = Attention::new(config.decoder_self, config.attention_width(), config);
     let cross = Attention::new(config.decoder_cross, config.d_model, config);
     let layer = |layer| {
         let near = attention.add() + attention.ask(memory_tokens) + convolution(config, layer);
-        near + cross.ask(memory_steps) + feed_forward(config)
+        near + memory_steps.map_or(0, |steps| cross.ask(steps)) + feed_forward(config)
     };
     (0..config.decoder_layers).map(layer).sum()
 }

@@ -7,7 +7,7 @@
 mod config;
 mod cost;
 pub use config::{AttentionKind, ConfigError, ConvKind, ModelConfig};
-pub use cost::{Macs, TextMacs, macs, part_of, text_macs};
+pub use cost::{Macs, TextMacs, language_model_macs, macs, part_of, text_macs};
 
 #[cfg(feature = "torch")]
 mod attention;
@@ -21,6 +21,8 @@ mod conv;
 mod decoder;
 #[cfg(feature = "torch")]
 mod encoder;
+#[cfg(feature = "torch")]
+mod language;
 #[cfg(feature = "torch")]
 mod layers;
 #[cfg(feature = "torch")]
@@ -44,6 +46,8 @@ pub use beam::{Hypothesis, Progress, Search, Task, Vocabulary};
 pub use compress::{deflate, prune, quantize};
 #[cfg(feature = "torch")]
 pub use encoder::{SpeechEncoder, TextEncoder};
+#[cfg(feature = "torch")]
+pub use language::LanguageModel;
 #[cfg(feature = "torch")]
 pub use state::{State, StateError};
 #[cfg(feature = "torch")]

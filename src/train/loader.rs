@@ -175,7 +175,7 @@ impl Source {
         let model = &self.assets.config.model;
         let steps = model.max_utterance_steps() as f64;
         match self.options.task {
-            Task::Text => steps,
+            Task::Lm | Task::Text => steps,
             Task::Ctc | Task::Joint => steps * model.frames_per_step as f64 / 100.0 * 0.85,
         }
     }
@@ -185,6 +185,7 @@ impl Source {
         let one = |&(set, index): &(usize, usize)| {
             let example = &self.sets[set].0[index];
             match self.options.task {
+                Task::Lm => example.german.first().map_or(0, |german| german.chars().count()) as f64 + 1.0,
                 Task::Text => example.english.chars().count() as f64 + 1.0,
                 Task::Ctc | Task::Joint => example.seconds + 0.3,
             }
@@ -221,9 +222,13 @@ impl Source {
         item.tokens = self.assets.target.encode(&german.join(" "))?;
         item.tokens.truncate(self.assets.config.model.max_target_tokens - 1);
         item.words = numbers(&item.tokens, &self.assets.target);
-        if self.options.task != Task::Text {
-            item.frames = self.clips.frames(examples, rng)?;
-            return Ok(item);
+        match self.options.task {
+            Task::Lm => return Ok(Item { tokens: item.tokens, words: item.words, ..Item::default() }),
+            Task::Ctc | Task::Joint => {
+                item.frames = self.clips.frames(examples, rng)?;
+                return Ok(item);
+            }
+            Task::Text => {}
         }
         if item.labels.is_empty() {
             item.labels.push(0); // a sentence without a letter still needs one encoder step

@@ -2,7 +2,8 @@
 //!
 //! The network, the filterbank and the tokenizers are those that serve; the masks are the serving schedule of speech
 //! without pauses. Three stages (as in Bérard et al. 2018 and Di Gangi et al. 2019): `text` teaches the decoder German
-//! from sentence pairs, `ctc` teaches the encoder to spell what it hears, `joint` teaches them to work together.
+//! from sentence pairs, `ctc` teaches the encoder to spell what it hears, `joint` teaches them to work together. Before them
+//! `lm` may teach the decoder German by itself.
 //! Invariant: a run is a function of its options, its files and its seed, whether or not it was interrupted. (With more
 //! than one replica dropout is the exception: libtorch has one random generator for all threads.)
 

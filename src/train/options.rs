@@ -11,12 +11,21 @@ use super::specaugment::SpecAugment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
+    /// Target text by itself: the decoder without its cross-attention, as a language model.
+    Lm,
     /// Source text to target text: a text encoder and the decoder.
     Text,
     /// Speech to source text: the speech encoder and its CTC head.
     Ctc,
     /// Speech to target text, CTC beside it.
     Joint,
+}
+
+impl Task {
+    /// Whether its data are pairs of sentences, without audio.
+    pub(crate) fn reads_pairs(self) -> bool {
+        matches!(self, Self::Lm | Self::Text)
+    }
 }
 
 /// How clips are varied, each time they are heard. Probabilities are 0 to 1.
@@ -47,7 +56,7 @@ pub struct Augmentation {
 pub struct TrainOptions {
     /// What is learnt.
     pub task: Task,
-    /// Manifests (or, for [`Task::Text`], files of pairs) and how often each is heard in an epoch.
+    /// Manifests (for [`Task::Text`] and [`Task::Lm`], files of pairs) and how often each is heard in an epoch.
     pub data: Vec<(PathBuf, f64)>,
     /// Manifest or pairs to measure on; none of it is trained on.
     pub dev: Option<PathBuf>,
@@ -64,7 +73,7 @@ pub struct TrainOptions {
     pub decoder_rate: f64,
     /// Norm that gradients are clipped to.
     pub clip: f64,
-    /// Seconds of audio in one batch (text: characters of the source), padding included.
+    /// Seconds of audio in one batch (text: characters of the source, of the target in [`Task::Lm`]), padding included.
     pub batch_size: f64,
     /// Share of the loss that is CTC in [`Task::Joint`]: L = CE + w·CTC.
     pub ctc_weight: f64,

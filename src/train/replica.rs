@@ -9,10 +9,10 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::TrainError;
 use super::adam::{Parameters, take_gradients};
-use super::batch::{Batch, PADDING};
+use super::batch::{Batch, PADDING, Tensors};
 use super::loss;
 use super::options::{Task, TrainOptions};
-use crate::model::{ModelConfig, SpeechTranslator, TextTranslator};
+use crate::model::{LanguageModel, ModelConfig, SpeechTranslator, TextTranslator, Utterances};
 
 /// The network of a stage.
 #[derive(Debug)]
@@ -26,6 +26,26 @@ pub(crate) struct Network {
 enum Model {
     Speech(SpeechTranslator),
     Text(TextTranslator),
+    Language(LanguageModel),
+}
+
+impl Model {
+    fn config(&self) -> &ModelConfig {
+        match self {
+            Self::Speech(model) => model.config(),
+            Self::Text(model) => model.config(),
+            Self::Language(model) => model.config(),
+        }
+    }
+
+    /// What there is to translate.
+    fn encode(&self, t: &Tensors, train: bool) -> Option<Utterances> {
+        match self {
+            Self::Speech(model) => Some(model.encode(&t.frames, &t.num_frames, train)),
+            Self::Text(model) => Some(model.encode(&t.labels, &t.num_labels, train)),
+            Self::Language(_) => None,
+        }
+    }
 }
 
 /// Sums over a batch; [`Losses::add`] them, then divide.
@@ -66,6 +86,7 @@ impl Network {
         let product = if bf16 { Kind::BFloat16 } else { Kind::Float };
         let model = match reader_vocab {
             Some(vocab) => Model::Text(TextTranslator::new(&store.root(), vocab, config, product)),
+            None if task == Task::Lm => Model::Language(LanguageModel::new(&store.root(), config, product)),
             None => Model::Speech(SpeechTranslator::new(&store.root(), config, product)),
         };
         Self { store, model, task }
@@ -74,19 +95,13 @@ impl Network {
     /// The loss of a batch, and its parts.
     pub(crate) fn loss(&self, batch: &Batch, options: &TrainOptions, train: bool) -> (Tensor, Losses) {
         let device = self.store.device();
-        let config = match &self.model {
-            Model::Speech(model) => model.config(),
-            Model::Text(model) => model.config(),
-        };
+        let config = self.model.config();
         let t = batch.tensors(config, device);
-        let source = match &self.model {
-            Model::Speech(model) => model.encode(&t.frames, &t.num_frames, train),
-            Model::Text(model) => model.encode(&t.labels, &t.num_labels, train),
-        };
+        let source = self.model.encode(&t, train);
         let smoothing = if train { options.label_smoothing } else { 0.0 };
         let (mut total, mut losses) = (Tensor::zeros([], (Kind::Float, device)), Losses::default());
         losses.seconds = batch.seconds(config);
-        if let Model::Speech(model) = &self.model {
+        if let (Model::Speech(model), Some(source)) = (&self.model, &source) {
             let ctc = loss::ctc(&model.ctc(&source.steps), &source.num_steps, &t.labels, &t.num_labels);
             let weight = if self.task == Task::Ctc { 1.0 } else { options.ctc_weight };
             // Where nobody speaks there is no label, and still each clip counts for something.
@@ -95,9 +110,13 @@ impl Network {
             losses.labels = t.total_labels as f64;
         }
         if self.task != Task::Ctc {
-            let scores = match &self.model {
-                Model::Speech(model) => model.decode(&t.inputs, &source, &t.visible, batch.reach(config), train),
-                Model::Text(model) => model.decode(&t.inputs, &source, &t.visible, None, train),
+            let scores = match (&self.model, &source) {
+                (Model::Speech(model), Some(source)) => {
+                    model.decode(&t.inputs, source, &t.visible, batch.reach(config), train)
+                }
+                (Model::Text(model), Some(source)) => model.decode(&t.inputs, source, &t.visible, None, train),
+                (Model::Language(model), _) => model.score(&t.inputs, train),
+                (_, None) => unreachable!("all but language models encode"),
             };
             let loss = loss::cross_entropy(&scores, &t.targets, PADDING, smoothing);
             total += &loss / t.num_tokens as f64;

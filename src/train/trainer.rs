@@ -189,7 +189,7 @@ impl Progress {
 }
 
 fn read(task: Task, path: &std::path::Path) -> Result<Vec<Example>, TrainError> {
-    if task == Task::Text { read_pairs(path) } else { read_manifest(path) }
+    if task.reads_pairs() { read_pairs(path) } else { read_manifest(path) }
 }
 
 /// Learns the source pieces of the text stage, as written and as heard, as many as the target has, or reads those that the run began with.
@@ -222,11 +222,13 @@ fn measure(network: &Network, dev: &[Batch], options: &TrainOptions) -> Losses {
     sum
 }
 
-/// The losses that the stage has, and the throughput where there is audio.
+/// The losses that the stage has, what the first means for a choice of tokens, and the throughput where there is audio.
 fn message(entry: &Entry, audio_hours_per_hour: f64) -> String {
     let loss = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value:.3}"));
     let speed = (audio_hours_per_hour > 0.0).then(|| format!("{audio_hours_per_hour:.0} h of audio an hour"));
-    let parts = [loss("cross-entropy", entry.cross_entropy), loss("ctc", entry.ctc), speed];
+    let perplexity = entry.cross_entropy.map(f64::exp);
+    let parts =
+        [loss("cross-entropy", entry.cross_entropy), loss("perplexity", perplexity), loss("ctc", entry.ctc), speed];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
