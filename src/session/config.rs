@@ -42,8 +42,7 @@ pub struct SessionConfig {
     /// Pieces of each of these hypotheses.
     pub lookahead_tokens: usize,
     /// Hypotheses of the search for what is left to say when the source of an utterance has ended under wait-k: nothing
-    /// more will be read, so the rest can be searched as a whole. 1 goes on word by word. More than 3 were not worth their time
-    /// where it was measured (`models/README.md`, eighth evening).
+    /// more will be read, so the rest can be searched as a whole. 1 goes on word by word.
     pub tail_beam_size: usize,
     /// Pieces to guess ahead of the policy after each segment, as [`super::event::Event::Tentative`]; 0 for none. Costs
     /// as many decoder steps.
@@ -62,7 +61,7 @@ impl Default for SessionConfig {
             letters_per_word: 2,
             word_beam_size: 2,
             lookahead_tokens: 3,
-            tail_beam_size: 3,
+            tail_beam_size: DEFAULT_BEAM_SIZE,
             tentative_tokens: 0,
         }
     }
