@@ -86,8 +86,8 @@ pub enum Progress {
 }
 
 impl<E> EncoderDecoder<E> {
-    /// Takes searches on together: lookaheads to their end, others [`SLICE`] tokens or as far as the lookaheads go, so that
-    /// what is left of one utterance never keeps the next word of another waiting for long.
+    /// Takes searches on together: lookaheads to their end, others a few tokens or as far as the lookaheads go, so that what is
+    /// left of one utterance never keeps the next word of another waiting for long.
     pub fn search(&self, mut searches: Vec<Search>, vocabulary: &Vocabulary<'_>) -> Vec<Progress> {
         let Some(width) = searches.iter().map(|search| 2 * search.task.beam_size.max(1) as i64).max() else {
             return Vec::new();
