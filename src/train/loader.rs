@@ -217,18 +217,17 @@ impl Source {
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));
             german.extend(example.german.get(choice).map(String::as_str));
         }
-        let source = self.reader.as_ref().unwrap_or(&self.assets.source);
-        item.labels = source.encode(&english.join(" "))?;
         item.tokens = self.assets.target.encode(&german.join(" "))?;
         item.tokens.truncate(self.assets.config.model.max_target_tokens - 1);
         item.words = numbers(&item.tokens, &self.assets.target);
-        match self.options.task {
-            Task::Lm => return Ok(Item { tokens: item.tokens, words: item.words, ..Item::default() }),
-            Task::Ctc | Task::Joint => {
-                item.frames = self.clips.frames(examples, rng)?;
-                return Ok(item);
-            }
-            Task::Text => {}
+        if self.options.task == Task::Lm {
+            return Ok(item);
+        }
+        let source = self.reader.as_ref().unwrap_or(&self.assets.source);
+        item.labels = source.encode(&english.join(" "))?;
+        if !self.options.task.reads_pairs() {
+            item.frames = self.clips.frames(examples, rng)?;
+            return Ok(item);
         }
         if item.labels.is_empty() {
             item.labels.push(0); // a sentence without a letter still needs one encoder step

@@ -151,22 +151,18 @@ fn an_interrupted_run_ends_with_the_same_weights() {
 #[test]
 fn a_language_model_learns_from_the_targets_alone_and_starts_a_decoder() {
     let scratch = Scratch::new("lm");
-    let read = |english: &str, out: &str| {
-        let examples = read_manifest(&Path::new(SPEECH).join("train.tsv")).unwrap();
-        let lines: String = examples.iter().map(|e| format!("{english}\t{}\n", e.german[0])).collect();
-        let pairs = scratch.file(&format!("{out}.tsv"), &lines);
-        let options = options(Task::Lm, pairs.clone(), scratch.0.join(out));
-        let schedule = Schedule { peak: 1e-2, warmup: 2, decay: 0, total: 40 };
-        train(assets(), &TrainOptions { schedule, dev: Some(pairs), eval_every: 20, ..options.clone() }).unwrap();
-        let log = std::fs::read_to_string(options.out.join("log.jsonl")).unwrap();
-        let entries = log.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
-        let losses: Vec<f64> = entries.filter(|e| e.dev).filter_map(|e| e.cross_entropy).collect();
-        (losses, options.out.join("checkpoint.safetensors"))
-    };
-    let (losses, checkpoint) = read("some words", "one");
+    let examples = read_manifest(&Path::new(SPEECH).join("train.tsv")).unwrap();
+    let lines: String = examples.iter().map(|e| format!("some words\t{}\n", e.german[0])).collect();
+    let targets = scratch.file("targets.tsv", &lines);
+    let lm = options(Task::Lm, targets.clone(), scratch.0.join("lm"));
+    let schedule = Schedule { peak: 1e-2, warmup: 2, decay: 0, total: 40 };
+    train(assets(), &TrainOptions { schedule, dev: Some(targets), eval_every: 20, ..lm.clone() }).unwrap();
+    let log = std::fs::read_to_string(lm.out.join("log.jsonl")).unwrap();
+    let entries = log.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
+    let losses: Vec<f64> = entries.filter(|e| e.dev).filter_map(|e| e.cross_entropy).collect();
     assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
     let text = TrainOptions {
-        init: vec![("decoder.".to_owned(), checkpoint)],
+        init: vec![("decoder.".to_owned(), lm.out.join("checkpoint.safetensors"))],
         ..options(Task::Text, pairs(&scratch), scratch.0.join("text"))
     };
     train(assets(), &text).unwrap();
