@@ -85,7 +85,7 @@ test-corpus: $(TARGET)/corpus-python/.complete
 
 $(TARGET)/corpus-python/.complete: scripts/corpus/requirements.txt
 	rm -rf $(@D)
-	$(PIP_INSTALL) --target $(@D) --constraint $< numpy soundfile soxr tqdm
+	$(PIP_INSTALL) --target $(@D) --constraint $< numpy soundfile soxr tqdm faker num2words
 	touch $@
 
 # Other people's clients, unmodified, against the server with the bundled model.

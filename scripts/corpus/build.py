@@ -14,6 +14,7 @@ from tqdm import tqdm
 import audio
 import engines
 import texts
+import vary
 from manifest import Manifest
 
 SECONDS = (0.4, 30.0)
@@ -36,8 +37,10 @@ def problem(wave: np.ndarray, english: str) -> str:
     return ""
 
 
-def make_clip(engine, folder: Path, part: str, seed: int, sentence: texts.Sentence):
-    """Speaks one sentence into its file. Returns (manifest row, "") or (the id and text alone, why it was skipped)."""
+def make_clip(engine, folder: Path, part: str, seed: int, shares: tuple[float, float], sentence: texts.Sentence):
+    """Speaks one sentence, varied as often as `shares` say, into its file. Returns (manifest row, "") or (the id and text
+    alone, why it was skipped)."""
+    sentence = vary.vary(sentence, generator(seed, part, sentence.id, "text"), *shares)
     voice = engine.speaker(generator(seed, part, sentence.passage, "voice"))
     draw = generator(seed, part, sentence.id, "clip")
     clip = f"{part}-{sentence.id}"
@@ -81,6 +84,8 @@ def main() -> None:
     parser.add_argument("--max-words", type=int, default=60, help="of the slice, speak sentences up to this length")
     parser.add_argument("--out", type=Path, required=True, help="folder of the manifests")
     parser.add_argument("--kokoro", type=Path, default=Path("data/kokoro"), help="folder that kokoro_files.py made")
+    parser.add_argument("--swap", type=float, default=0.0, help="probability of other names and another number")
+    parser.add_argument("--hesitate", type=float, default=0.0, help="probability of a filler or a false start")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
@@ -90,7 +95,7 @@ def main() -> None:
     skipped = Manifest(args.out / f"{args.part}.skipped.tsv", ["id", "english", "reason"])
     wanted = select(texts.sentences(args.texts, args.source, args.seed), args.slice, args.max_words)
     todo = [s for s in wanted if f"{args.part}-{s.id}" not in done.done | skipped.done]
-    job = (args.engine, args.kokoro, args.out, args.part, args.seed)
+    job = (args.engine, args.kokoro, args.out, args.part, args.seed, (args.swap, args.hesitate))
     with multiprocessing.Pool(args.jobs, start_worker, job) as pool:
         clips = pool.imap_unordered(work, todo, chunksize=4)
         for row, reason in tqdm(clips, args.part, len(wanted), initial=len(wanted) - len(todo), mininterval=10):

@@ -14,6 +14,7 @@ import manifest
 import nothing
 import pairs
 import texts
+import vary
 
 
 class Beep:
@@ -95,7 +96,7 @@ class Texts(WithFolder):
 
 class Clips(WithFolder):
     def clip(self, seed: int, line: texts.Sentence, folder="a", part="part"):
-        return build.make_clip(Beep(), self.folder / folder, part, seed, line)
+        return build.make_clip(Beep(), self.folder / folder, part, seed, (0.0, 0.0), line)
 
     def test_a_clip_depends_on_seed_part_and_sentence_alone(self):
         line = sentence(1, "Hello, who is there?")
@@ -124,6 +125,64 @@ class Clips(WithFolder):
         self.assertEqual(row, ["part-t-1", "mute"])
         self.assertIn("0.00 s", reason)
         self.assertFalse((self.folder / "a" / "part").exists())
+
+
+class Variations(unittest.TestCase):
+    def swapped(self, change, english, *german):
+        """What some draws make of a sentence."""
+        original = texts.Sentence("t", "t", english, german)
+        return [change(original, np.random.default_rng(seed)) for seed in range(40)]
+
+    def test_a_name_is_swapped_in_both_languages_with_its_genitive(self):
+        varied = self.swapped(vary.swap_names, "Tom knows Mary's dog.", "Tom kennt Marias Hund.", "Der Hund ist bekannt.")
+        for sentence in varied:
+            he, _, dog = sentence.english.split()[:3]
+            her = dog.removesuffix("'s")
+            self.assertEqual(sentence.german, (f"{he} kennt {her}s Hund.",))
+            self.assertIn(he, vary.MALE)
+            self.assertIn(her, vary.FEMALE)
+        self.assertGreater(len({sentence.english for sentence in varied}), 30)
+
+    def test_a_name_that_german_has_in_another_form_stays(self):
+        for english, german in [("John prays.", "Johannes betet."), ("Tomorrow is fine.", "Morgen passt.")]:
+            for sentence in self.swapped(vary.swap_names, english, german):
+                self.assertEqual((sentence.english, sentence.german), (english, (german,)))
+
+    def test_a_number_is_swapped_by_its_value(self):
+        varied = self.swapped(vary.swap_number, "I have three cats.", "Ich habe drei Katzen.", "Ich habe 3 Katzen.")
+        values = set()
+        for sentence in varied:
+            value, german = vary.NUMBERS[sentence.english.removeprefix("I have ").removesuffix(" cats.")]
+            self.assertEqual(sentence.german, (f"Ich habe {german} Katzen.",))
+            values.add(value)
+        self.assertGreater(max(values), 12)
+        self.assertGreaterEqual(min(values), 2)
+
+    def test_hours_stay_on_the_clock_and_what_is_not_a_plain_number_stays(self):
+        for sentence in self.swapped(vary.swap_number, "It's ten o'clock.", "Es ist zehn Uhr."):
+            self.assertLessEqual(vary.NUMBERS[sentence.english.split()[1]][0], 12)
+        for english, german in [
+            ("Two or three.", "Zwei oder drei."),
+            ("two by two", "zu zweit"),
+            ("three hundred days", "dreihundert Tage"),
+            ("It is half past two.", "Es ist halb drei."),
+        ]:
+            for sentence in self.swapped(vary.swap_number, english, german):
+                self.assertEqual((sentence.english, sentence.german), (english, (german,)))
+
+    def test_who_hesitates_says_all_words_and_the_translation_stays(self):
+        words = "We want to leave now.".split()
+        varied = self.swapped(vary.hesitate, " ".join(words), "Wir wollen gehen.")
+        for sentence in varied:
+            rest = iter(sentence.english.replace(",", "").split())
+            self.assertTrue(all(word in rest for word in words), sentence.english)
+            self.assertGreater(len(sentence.english.split()), len(words))
+            self.assertEqual(sentence.german, ("Wir wollen gehen.",))
+        self.assertGreater(len({sentence.english for sentence in varied}), 8)
+
+    def test_without_a_share_nothing_is_varied(self):
+        for sentence in self.swapped(lambda s, draw: vary.vary(s, draw, 0, 0), "Tom has three cats, too.", "Tom hat drei."):
+            self.assertEqual(sentence.english, "Tom has three cats, too.")
 
 
 class Nothing(WithFolder):
