@@ -17,7 +17,7 @@ PIP_INSTALL = pip="python3 -m pip"; $$pip --version > /dev/null 2>&1 || pip="pip
 # Everything is tested in one profile, so that libtorch's wrappers are compiled once, and with the program as `cargo test` builds
 # it: the tests' own dependencies switch on features of others, so that `cargo build` would compile half of them again.
 PROGRAM := cargo test --locked --no-run --test cli
-STEPS := format lint-pure test-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract test-web docs
+STEPS := format lint-pure no-tch test-deploy libtorch lint test-all train-tiny test-corpus test-contract test-web docs
 
 .PHONY: run demo test $(STEPS)
 
@@ -46,6 +46,7 @@ lint-pure:
 	cargo check --locked --no-default-features --lib
 	cargo clippy $(PURE) --all-targets -- -D warnings
 
+# For those who have no libtorch at hand; `test-all` has the same tests among its own.
 test-pure:
 	cargo test $(PURE)
 
