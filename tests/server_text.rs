@@ -55,6 +55,13 @@ async fn lines_are_translated_whole_and_as_they_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_reads_says_so() {
+    let server = start(config()).await;
+    let answer = server.http(format!("GET /v1/models/{MODEL} HTTP/1.0\r\n\r\n").as_bytes()).await;
+    assert_eq!((answer.status, &body(&answer)["input_modalities"]), (200, &json!(["audio", "text"])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_refused_by_name() {
     let server = start(config()).await;
     for (request, status, said) in [

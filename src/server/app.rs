@@ -104,6 +104,11 @@ impl App {
         &self.0.model
     }
 
+    /// Whether the model can read.
+    pub(super) fn reads(&self) -> bool {
+        self.0.text.is_some()
+    }
+
     pub(super) fn keys(&self) -> &Keys {
         &self.0.keys
     }

@@ -20,6 +20,8 @@ pub(super) struct Model {
     owned_by: &'static str,
     #[serde(flatten)]
     info: ModelInfo,
+    /// What it translates: `audio`, and `text` if it can read.
+    input_modalities: &'static [&'static str],
 }
 
 /// All models.
@@ -54,7 +56,8 @@ pub(super) async fn retrieve(
 }
 
 fn describe(app: &App) -> Model {
-    Model { object: "model", owned_by: "decalage", info: app.model().clone() }
+    let input_modalities: &[&str] = if app.reads() { &["audio", "text"] } else { &["audio"] };
+    Model { object: "model", owned_by: "decalage", info: app.model().clone(), input_modalities }
 }
 
 /// A key that expires, for a web page

@@ -163,6 +163,16 @@ async fn pages_that_are_allowed_may_ask_with_their_client_s_headers_and_others_m
     }
 }
 
+#[tokio::test]
+async fn a_model_that_only_hears_says_so() {
+    let request = Request::get("/v1/models").header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+    let answer = server().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let models: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(models["data"][0]["input_modalities"], json!(["audio"]));
+    assert_eq!(models["data"][0]["id"], json!("scripted"));
+}
+
 /// What is logged on the test's own thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

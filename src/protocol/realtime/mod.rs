@@ -71,18 +71,10 @@ impl Realtime {
         let source = source(query)?;
         let k = query.number("k", |k| *k > 0, "1 and more")?;
         let extensions = extensions(query, source)?;
-        let mut available = of(source);
-        if !extensions.contains(&Extension::Tentative) {
-            available.remove(&Extension::Tentative);
-        }
-        let options = StreamOptions {
-            model: Some(model),
-            source,
-            k,
-            source_language: None,
-            target_language: None,
-            tentative: extensions.contains(&Extension::Tentative),
-        };
+        let tentative = extensions.contains(&Extension::Tentative);
+        let available = available(matches!(source, Source::Text), tentative);
+        let options =
+            StreamOptions { model: Some(model), source, k, source_language: None, target_language: None, tentative };
         let session = None;
         Ok((Self { session, source, extensions, available, preset: None, closing: false, num_events: 0 }, options))
     }
@@ -244,12 +236,16 @@ fn source(query: Query<'_>) -> Result<Source, QueryError> {
     }
 }
 
-/// The extensions that have a meaning.
-fn of(source: Source) -> BTreeSet<Extension> {
-    match source {
-        Source::Audio(_) => [Extension::Lag, Extension::Vad, Extension::Tentative, Extension::GoAway].into(),
-        Source::Text => [Extension::Tentative, Extension::GoAway].into(),
+/// The extensions that a session can have, of text and of audio. Whether there will be guesses, a URL says.
+fn available(text: bool, tentative: bool) -> BTreeSet<Extension> {
+    let mut all = BTreeSet::from([Extension::GoAway]);
+    if !text {
+        all.extend([Extension::Lag, Extension::Vad]);
     }
+    if tentative {
+        all.insert(Extension::Tentative);
+    }
+    all
 }
 
 /// A list of names with commas between; an empty one is none.
@@ -261,7 +257,8 @@ fn extensions(query: Query<'_>, source: Source) -> Result<BTreeSet<Extension>, Q
             Source::Audio(_) => "lag, vad, tentative or go_away",
             Source::Text => "tentative or go_away, with input_format=text",
         };
-        let extension = extension.ok().filter(|extension| of(source).contains(extension));
+        let known = available(matches!(source, Source::Text), true);
+        let extension = extension.ok().filter(|extension| known.contains(extension));
         extension.ok_or_else(|| QueryError::invalid("ext", name, allowed))
     };
     names.map(known).collect()

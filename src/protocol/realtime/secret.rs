@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     client::field,
     server::ErrorBody,
-    session::{Extension, Session, SessionUpdate},
+    session::{Session, SessionUpdate},
 };
 use crate::protocol::SessionInfo;
 
@@ -88,9 +88,7 @@ impl SecretRequest {
     /// Names the setting that such a session would not accept (400).
     pub fn preview(&self, info: &SessionInfo) -> Result<Session, ErrorBody> {
         let mut session = Session::new(info);
-        // Whether there will be guesses, a URL says.
-        let available = [Extension::Lag, Extension::Vad, Extension::GoAway].into();
-        session.update(self.session.clone(), &available)?;
+        session.update(self.session.clone(), &super::available(false, false))?;
         Ok(session)
     }
 }
