@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::features::{Cmvn, FbankConfig, FeatureError};
 use crate::model::{ConfigError, ModelConfig};
-use crate::text::{TextError, Tokenizer};
+use crate::text::{Letters, TextError, Tokenizer};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -24,6 +24,7 @@ const CONFIG: &str = "config.json";
 const SOURCE: &str = "tokenizer-source.json";
 const TARGET: &str = "tokenizer-target.json";
 const CMVN: &str = "cmvn.json";
+const LETTERS: &str = "letters.bin";
 /// The weights.
 pub const WEIGHTS: &str = "model.safetensors";
 /// Behind the name of weights that are deflated.
@@ -68,6 +69,8 @@ pub struct Assets {
     pub target: Tokenizer,
     /// The filterbank's statistics.
     pub cmvn: Cmvn,
+    /// What tells the source language from others, if the bundle has it.
+    pub letters: Option<Letters>,
 }
 
 /// A bundle whose files are the ones that its manifest lists.
@@ -160,6 +163,7 @@ impl Assets {
             source: Tokenizer::from_file(folder.join(SOURCE))?,
             target: Tokenizer::from_file(folder.join(TARGET))?,
             cmvn: read_json(&folder.join(CMVN))?,
+            letters: letters(&folder.join(LETTERS))?,
             config,
         };
         let model = &assets.config.model;
@@ -176,6 +180,9 @@ impl Assets {
         write(&folder.join(SOURCE), &self.source.to_bytes()?)?;
         write(&folder.join(TARGET), &self.target.to_bytes()?)?;
         write_json(&folder.join(CMVN), &self.cmvn)?;
+        if let Some(letters) = &self.letters {
+            write(&folder.join(LETTERS), letters.as_bytes())?;
+        }
         write_json(&folder.join(CONFIG), &self.config)
     }
 }
@@ -210,14 +217,16 @@ impl Bundle {
         };
         let text = weights(TEXT_WEIGHTS).map(text).transpose()?;
         let weights = weights(WEIGHTS).ok_or(BundleError::Unlisted(WEIGHTS))?;
-        Ok(Self { assets: Assets::open(folder)?, weights, text, id })
+        let mut assets = Assets::open(folder)?;
+        assets.letters = assets.letters.filter(|_| manifest.files.contains_key(LETTERS));
+        Ok(Self { assets, weights, text, id })
     }
 
     /// Writes the manifest of a folder that [`Assets::save`] and the weights have filled.
     pub fn seal(folder: &Path) -> Result<(), BundleError> {
         let mut files = BTreeMap::new();
         let deflated = [WEIGHTS, TEXT_WEIGHTS].map(|name| name.to_owned() + DEFLATED);
-        let names = [CONFIG, SOURCE, TARGET, CMVN, WEIGHTS, TEXT_WEIGHTS, TEXT_SOURCE].map(str::to_owned);
+        let names = [CONFIG, SOURCE, TARGET, CMVN, LETTERS, WEIGHTS, TEXT_WEIGHTS, TEXT_SOURCE].map(str::to_owned);
         for name in names.into_iter().chain(deflated) {
             let path = folder.join(&name);
             match fs::read(&path) {
@@ -246,6 +255,14 @@ fn hash(data: &[u8]) -> String {
 
 fn file(path: &Path) -> impl FnOnce(io::Error) -> BundleError + '_ {
     |source| BundleError::File { path: path.to_owned(), source }
+}
+
+fn letters(path: &Path) -> Result<Option<Letters>, BundleError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(Letters::from_bytes(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file(path)(error)),
+    }
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, BundleError> {

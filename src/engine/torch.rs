@@ -110,6 +110,7 @@ pub fn text_session_assets(bundle: &Bundle) -> Option<SessionAssets> {
         spec: text_spec(assets),
         source: SourceAssets::Text,
         source_tokenizer: text.source.clone(),
+        letters: None,
         target_tokenizer: assets.target.clone(),
     })
 }
@@ -120,6 +121,7 @@ pub fn session_assets(assets: &Assets) -> SessionAssets {
         spec: spec(assets),
         source: SourceAssets::Speech { fbank: assets.config.features.clone(), cmvn: assets.cmvn.clone() },
         source_tokenizer: assets.source.clone(),
+        letters: assets.letters.clone(),
         target_tokenizer: assets.target.clone(),
     }
 }
@@ -180,7 +182,11 @@ impl TorchTranslator {
         Ok(())
     }
 
-    fn check_token(&self, token: Option<u32>) -> Result<i64, TranslatorError> {
+    /// The token that is fed to a state, which must have heard something.
+    fn check_turn(&self, state: &State, token: Option<u32>) -> Result<i64, TranslatorError> {
+        if !state.has_heard() {
+            return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
+        }
         let vocab = self.model.config().target_vocab;
         match token {
             None => Ok(i64::from(BOS)),
@@ -251,10 +257,7 @@ impl TorchTranslator {
 
     fn begin_search(&self, job: SearchJob<State>) -> Result<model::Search, TranslatorError> {
         let SearchJob { state, token, beam_size, max_tokens, is_lookahead } = job;
-        if !state.has_heard() {
-            return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
-        }
-        let begin = self.check_token(token)?;
+        let begin = self.check_turn(&state, token)?;
         Ok(model::Search::new(Task { state, begin, beam_size, max_tokens, is_lookahead }))
     }
 
@@ -295,10 +298,7 @@ impl Translator for TorchTranslator {
             if !(eos || word_start || continuation) {
                 return Err(TranslatorError::InvalidJob("no token is allowed".to_owned()));
             }
-            if !job.state.has_heard() {
-                return Err(TranslatorError::InvalidJob("nothing has been encoded yet".to_owned()));
-            }
-            self.check_token(job.token).map(|token| (job, token))
+            self.check_turn(&job.state, job.token).map(|token| (job, token))
         };
         batched(jobs, check, |jobs| self.decode_batch(jobs))
     }

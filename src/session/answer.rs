@@ -33,6 +33,14 @@ impl<S: Clone> Session<S> {
         let tokenizer = &self.assets.source_tokenizer;
         utterance.num_letters += segment.num_letters;
         utterance.num_letters += tokenizer.decode(&labels).chars().filter(|c| c.is_alphanumeric()).count();
+        if let Some(letters) = &self.assets.letters {
+            for &label in &labels {
+                let space = tokenizer.begins_word(label).then_some(' ');
+                let characters = tokenizer.decode(&[label]);
+                space.into_iter().chain(characters.chars()).for_each(|c| self.core.likeness.hear(letters, c));
+            }
+            utterance.is_foreign = self.core.likeness.bits() > self.core.config.max_letter_bits;
+        }
         let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
         self.push_transcript(number, text, span);
         Ok(())
@@ -151,6 +159,40 @@ impl<S: Clone> Session<S> {
     pub(super) fn push_transcript(&mut self, utterance: u64, text: String, Span { start_ms, end_ms }: Span) {
         if !text.is_empty() {
             self.events.push_back(Event::Transcript(Transcript { utterance, text, start_ms, end_ms }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::scripted::scripted_assets;
+    use super::super::tests::{dialogue, run, words};
+    use super::super::{SessionAssets, SessionConfig};
+    use super::*;
+    use crate::text::Letters;
+
+    #[test]
+    fn of_another_language_nothing_is_said() {
+        for policy in [PolicyKind::WaitK { k: 1 }, PolicyKind::Offline { beam_size: 2 }] {
+            let listen = |letters: Option<Letters>| {
+                let assets = Arc::new(SessionAssets { letters, ..scripted_assets().unwrap() });
+                let session = Session::new(SessionConfig { policy, ..SessionConfig::default() }, assets).unwrap();
+                let said = run(session, dialogue(), &[1600]);
+                let heard = said.iter().filter_map(|event| match event {
+                    Event::Transcript(part) => Some(part.text.as_str()),
+                    _ => None,
+                });
+                (heard.collect::<String>(), words(&said).len())
+            };
+            let (heard, all) = listen(None);
+            assert!(all > 10, "{all} words of {heard:?}");
+            assert_eq!(listen(Some(Letters::train(vec![heard.as_str(); 50]))), (heard.clone(), all));
+            let (as_heard, foreign) = listen(Some(Letters::train(["zz qx qq xz"; 500])));
+            assert_eq!(as_heard, heard, "the transcript stays");
+            // Until there is some evidence, all is taken for the language.
+            assert!(foreign <= 4, "{foreign} words");
         }
     }
 }

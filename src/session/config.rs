@@ -11,7 +11,7 @@ use super::{
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
     policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, PolicyError, PolicyKind},
-    text::Tokenizer,
+    text::{Letters, Tokenizer},
 };
 
 /// How a session behaves.
@@ -35,6 +35,9 @@ pub struct SessionConfig {
     /// for speech, nothing is heard, and a decoder on its own would invent sentences. English has 4 or 5 letters for each
     /// word of its German, and of a voice that it hardly understands the CTC head still hears most. 0 does not ask.
     pub letters_per_word: usize,
+    /// While the letters heard surprise by more bits than this, on an average of the last words, they are of another language,
+    /// which a recogniser takes for words that are none, and nothing is said. 64 takes all for the source language.
+    pub max_letter_bits: f32,
     /// Hypotheses of the search that decides a word under wait-k; 1 takes the best piece each time. A beam that looks some
     /// pieces ahead and commits the first word is worth up to 3 BLEU at the same lag (Zheng et al. 2019, arXiv
     /// 1909.05903, speculative beam search).
@@ -59,6 +62,7 @@ impl Default for SessionConfig {
             max_tokens_per_step: 0.5,
             max_pieces_per_word: 16,
             letters_per_word: 2,
+            max_letter_bits: 5.25,
             word_beam_size: 2,
             lookahead_tokens: 3,
             tail_beam_size: DEFAULT_BEAM_SIZE,
@@ -97,6 +101,8 @@ impl SessionConfig {
         require(self.max_tokens_base <= 1000, "max_tokens_base", self.max_tokens_base, "0 to 1000")?;
         let pieces = self.max_pieces_per_word;
         require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
+        let bits = self.max_letter_bits;
+        require((0.0..=64.0).contains(&bits), "max_letter_bits", bits, "0 to 64")?;
         let beam = self.word_beam_size;
         require((1..=MAX_BEAM_SIZE).contains(&beam), "word_beam_size", beam, format!("1 to {MAX_BEAM_SIZE}"))?;
         let ahead = self.lookahead_tokens;
@@ -119,6 +125,8 @@ pub struct SessionAssets {
     pub source: SourceAssets,
     /// Labels of the source transcript, or pieces of the text that is read.
     pub source_tokenizer: Tokenizer,
+    /// Tells the source language from others in the transcript; none where all that is heard is taken for it.
+    pub letters: Option<Letters>,
     /// Tokens of the translation.
     pub target_tokenizer: Tokenizer,
 }

@@ -37,7 +37,7 @@ pub use source::{cutter, vad};
 
 use crate::{
     policy::Action,
-    text::{CtcCollapse, Detokenizer},
+    text::{CtcCollapse, Detokenizer, Likeness},
 };
 use event::Event;
 use guess::Guess;
@@ -70,6 +70,8 @@ struct Core {
     ctc: CtcCollapse,
     transcript: Detokenizer,
     translation: Detokenizer,
+    /// Of what was heard to the source language.
+    likeness: Likeness,
     finished: bool,
 }
 
@@ -110,6 +112,7 @@ impl<S: Clone> Session<S> {
             ctc: CtcCollapse::new(assets.spec.blank),
             transcript: Detokenizer::default(),
             translation: Detokenizer::default(),
+            likeness: Likeness::default(),
             finished: false,
             config,
         };

@@ -22,6 +22,8 @@ pub(crate) struct Utterance {
     pub(crate) num_steps: usize,
     /// Letters of the transcript so far.
     pub(crate) num_letters: usize,
+    /// What was heard last is of another language.
+    pub(crate) is_foreign: bool,
     pub(crate) source_ended: bool,
     /// More tokens than this no translation has.
     max_tokens: usize,
@@ -56,6 +58,7 @@ impl Utterance {
             timeline: Timeline::new(start_ms),
             num_steps: 0,
             num_letters: 0,
+            is_foreign: false,
             source_ended: false,
             max_tokens,
             complete: false,
@@ -121,7 +124,7 @@ impl Utterance {
 
     /// How many words may still come.
     fn words_left(&self, config: &SessionConfig) -> usize {
-        config.max_words(self.num_letters).saturating_sub(self.num_words)
+        if self.is_foreign { 0 } else { config.max_words(self.num_letters).saturating_sub(self.num_words) }
     }
 
     /// The last token decided, which has not been fed.

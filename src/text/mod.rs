@@ -5,12 +5,14 @@
 
 mod ctc;
 mod detokenizer;
+mod letters;
 mod normalize;
 mod numbers;
 mod tokenizer;
 
 pub use ctc::CtcCollapse;
 pub use detokenizer::Detokenizer;
+pub use letters::{Letters, Likeness};
 pub use normalize::normalize_source;
 pub use tokenizer::Tokenizer;
 
@@ -60,6 +62,12 @@ pub enum TextError {
     /// Training failed.
     #[error("cannot train a tokenizer: {0}")]
     Train(String),
+    /// Not a model of letters.
+    #[error("a model of letters has {bytes} bytes, it must have 614656")]
+    Letters {
+        /// How many there are.
+        bytes: usize,
+    },
     /// A text cannot be encoded.
     #[error("cannot encode text: {0}")]
     Encode(String),

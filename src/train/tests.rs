@@ -55,6 +55,7 @@ fn assets() -> Assets {
         source,
         target,
         cmvn,
+        letters: None,
     }
 }
 
