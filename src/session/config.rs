@@ -45,7 +45,8 @@ pub struct SessionConfig {
     /// Pieces of each of these hypotheses.
     pub lookahead_tokens: usize,
     /// Hypotheses of the search for what is left to say when the source of an utterance has ended under wait-k: nothing
-    /// more will be read, so the rest can be searched as a whole. 1 goes on word by word.
+    /// more will be read, so the rest can be searched as a whole. 1 goes on word by word. Where nothing has been said yet, the
+    /// whole sentence is the rest, and is searched with no fewer than offline.
     pub tail_beam_size: usize,
     /// Pieces to guess ahead of the policy after each segment, as [`super::event::Event::Tentative`]; 0 for none. Costs
     /// as many decoder steps.
@@ -65,7 +66,7 @@ impl Default for SessionConfig {
             max_letter_bits: 5.25,
             word_beam_size: 2,
             lookahead_tokens: 3,
-            tail_beam_size: DEFAULT_BEAM_SIZE,
+            tail_beam_size: 2,
             tentative_tokens: 0,
         }
     }
@@ -78,6 +79,7 @@ impl SessionConfig {
             policy: PolicyKind::Offline { beam_size: DEFAULT_BEAM_SIZE },
             max_tokens_per_step: 2.0,
             letters_per_word: 0,
+            tail_beam_size: DEFAULT_BEAM_SIZE,
             ..Self::default()
         }
     }

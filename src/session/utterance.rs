@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{config::SessionConfig, timeline::Timeline, translator::Allowed};
-use crate::policy::{Action, PolicyKind, Progress, RepetitionGuard};
+use crate::policy::{Action, DEFAULT_BEAM_SIZE, PolicyKind, Progress, RepetitionGuard};
 
 /// One utterance's counters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,7 +92,8 @@ impl Utterance {
         let progress = Progress { speech_segments, words: self.num_words, source_ended: self.source_ended };
         match config.policy.action(progress) {
             Action::Write if self.source_ended && config.tail_beam_size > 1 => {
-                Action::Search { beam_size: config.tail_beam_size }
+                let least = if self.num_words == 0 { DEFAULT_BEAM_SIZE } else { 1 };
+                Action::Search { beam_size: config.tail_beam_size.max(least) }
             }
             action => action,
         }
