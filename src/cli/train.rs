@@ -7,7 +7,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, value_parser};
 use decalage::bundle::Assets;
 use decalage::policy::MAX_K;
-use decalage::train::{Augmentation, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
+use decalage::train::{Augmentation, Optimizer, Schedule, SpecAugment, Task, TrainOptions, files_in, train};
 
 /// Train one stage: `text` (decoder), `ctc` (encoder), then `joint`; or a language model, `lm`. Resumes what it finds in --out
 #[derive(Debug, Args)]
@@ -57,6 +57,9 @@ pub(crate) struct Train {
     /// Weight of the CTC loss in `joint`
     #[arg(long, default_value_t = 0.5)]
     ctc_weight: f64,
+    /// How weights move: Adam, or Muon for the matrices and Adam for the rest
+    #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
+    optimizer: Algorithm,
     /// Label smoothing
     #[arg(long, default_value_t = 0.1)]
     label_smoothing: f64,
@@ -87,6 +90,9 @@ pub(crate) struct Train {
     /// Probability of a room's echo
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     room: f64,
+    /// Probability of a telephone, or of Opus at a low rate
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    codec: f64,
     /// Folder of noise clips
     #[arg(long, value_name = "DIR")]
     noise_dir: Option<PathBuf>,
@@ -129,6 +135,12 @@ enum Products {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Algorithm {
+    Adam,
+    Muon,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Stage {
     Lm,
     Text,
@@ -154,6 +166,7 @@ impl Train {
                 voice: self.voice,
                 noise: self.noise,
                 room: self.room,
+                codec: self.codec,
                 join: self.join,
                 max_joined: self.max_joined,
                 specaugment: (!self.no_specaugment).then(SpecAugment::default),
@@ -167,6 +180,10 @@ impl Train {
             out: self.out,
             encoder_rate: self.encoder_rate,
             decoder_rate: self.decoder_rate,
+            optimizer: match self.optimizer {
+                Algorithm::Adam => Optimizer::Adam,
+                Algorithm::Muon => Optimizer::Muon,
+            },
             clip: self.clip,
             batch_size: self.batch,
             ctc_weight: self.ctc_weight,

@@ -8,6 +8,9 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor, nn};
 
+use super::muon;
+use super::options::Optimizer;
+
 /// All parameters of a model in one vector, in the order of their names.
 #[derive(Debug)]
 pub(crate) struct Parameters {
@@ -120,13 +123,14 @@ impl Adam {
     }
 
     /// One update. `gradient` is scaled down to the norm `clip` first; each range of the vector has its own rate.
-    /// Returns the norm before clipping; where it is not finite, nothing changes.
+    /// With [`Optimizer::Muon`] the matrices go along the first moment in its way. Returns the norm before clipping;
+    /// where it is not finite, nothing changes.
     pub(crate) fn step(
         &mut self,
         parameters: &mut Parameters,
         gradient: Tensor,
         update: u64,
-        clip: f64,
+        (optimizer, clip): (Optimizer, f64),
         rates: &[(Range<i64>, f64)],
     ) -> f64 {
         let norm = gradient.norm().double_value(&[]);
@@ -139,16 +143,21 @@ impl Adam {
         }
         let t = update as f64;
         let _ = self.first.lerp_(&gradient, 1.0 - BETAS.0);
+        // Muon looks one step ahead (Nesterov's momentum), as published.
+        let ahead = (optimizer == Optimizer::Muon).then(|| self.first.lerp(&gradient, 1.0 - BETAS.0));
         gradient *= (1.0 - BETAS.1).sqrt();
         self.second *= BETAS.1;
         let _ = self.second.addcmul_(&gradient, &gradient);
         let scale = ((1.0 - BETAS.1.powf(t)).sqrt(), 1.0 - BETAS.0.powf(t));
+        let mut root = self.second.sqrt();
+        root += EPSILON;
+        let step = &self.first / root * (scale.0 / scale.1);
+        if let Some(ahead) = ahead {
+            muon::redirect(&step, &ahead, &parameters.entries);
+        }
         for (range, rate) in rates {
             let part = |t: &Tensor| t.narrow(0, range.start, range.end - range.start);
-            let mut root = part(&self.second).sqrt();
-            root += EPSILON;
-            let step = part(&self.first) / root * (rate * scale.0 / scale.1);
-            let _ = part(&parameters.values).g_sub_(&step);
+            let _ = part(&parameters.values).g_sub_(&(part(&step) * *rate));
         }
         if update.is_multiple_of(AVERAGE_EVERY) {
             // Early on a long window would hold the random start.

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use realfft::RealFftPlanner;
 
 use super::TrainError;
+use super::codec;
 use super::manifest::{Example, read_manifest};
 use super::options::Augmentation;
 use super::voice;
@@ -104,6 +105,9 @@ impl Clips {
         }
         let gain = 10f32.powf(rng.random_range(-12.0..6.0) / 20.0);
         samples.iter_mut().for_each(|s| *s = (*s * gain).clamp(-1.0, 1.0));
+        if rng.random_bool(self.augmentation.codec) {
+            samples = codec::vary(&samples, rng)?;
+        }
         Ok(samples)
     }
 

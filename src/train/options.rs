@@ -28,6 +28,15 @@ impl Task {
     }
 }
 
+/// How weights move along their gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimizer {
+    /// Adam for all of them (Kingma & Ba 2015).
+    Adam,
+    /// Muon for the matrices, Adam for the rest (Jordan et al. 2024).
+    Muon,
+}
+
 /// How clips are varied, each time they are heard. Probabilities are 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmentation {
@@ -39,6 +48,8 @@ pub struct Augmentation {
     pub noise: f64,
     /// Of a room's echo.
     pub room: f64,
+    /// Of a telephone, or Opus at a low rate.
+    pub codec: f64,
     /// Of joining clips with pauses, up to the longest utterance.
     pub join: f64,
     /// Of joining, 2 to so many.
@@ -71,6 +82,8 @@ pub struct TrainOptions {
     pub encoder_rate: f64,
     /// Factor on the rate of the decoder.
     pub decoder_rate: f64,
+    /// How weights move along their gradients.
+    pub optimizer: Optimizer,
     /// Norm that gradients are clipped to.
     pub clip: f64,
     /// Seconds of audio in one batch (text: characters of the source, of the target in [`Task::Lm`]), padding included.

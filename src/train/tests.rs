@@ -69,6 +69,7 @@ fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
         schedule: Schedule { peak: 1e-2, warmup: 2, decay: 0, total: 6 },
         encoder_rate: 1.0,
         decoder_rate: 1.0,
+        optimizer: if task == Task::Lm { Optimizer::Muon } else { Optimizer::Adam },
         clip: 1.0,
         batch_size: if task.reads_pairs() { 150.0 } else { 6.0 },
         ctc_weight: 0.5,
@@ -81,6 +82,7 @@ fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
             voice: 0.5,
             noise: 0.5,
             room: 0.0,
+            codec: 0.5,
             join: 0.5,
             max_joined: 4,
             specaugment: Some(SpecAugment::default()),
@@ -225,7 +227,9 @@ fn adam_is_libtorchs_adam() {
     for update in 1..=20 {
         optimizer.backward_step(&loss(&theirs));
         loss(&mine).backward();
-        tch::no_grad(|| state.step(&mut parameters, take_gradients(&own), update, 1e9, &[(0..3, 0.05)]));
+        tch::no_grad(|| {
+            state.step(&mut parameters, take_gradients(&own), update, (Optimizer::Adam, 1e9), &[(0..3, 0.05)])
+        });
     }
     let difference = (&mine - &theirs).abs().max().double_value(&[]);
     assert!(difference < 1e-5, "off by {difference:e}");
@@ -239,7 +243,7 @@ fn clipping_scales_and_what_is_not_finite_is_skipped() {
     let mut adam = Adam::new(&parameters);
     let mut step = |gradient: &[f32]| {
         let gradient = Tensor::from_slice(gradient);
-        tch::no_grad(|| adam.step(&mut parameters, gradient, 1, 1.0, &[(0..2, 0.1)]));
+        tch::no_grad(|| adam.step(&mut parameters, gradient, 1, (Optimizer::Adam, 1.0), &[(0..2, 0.1)]));
         (parameters.values.copy(), adam.first.copy())
     };
     let (values, first) = step(&[f32::NAN, 1.0]);

@@ -101,9 +101,9 @@ pub fn train(assets: Assets, options: &TrainOptions) -> Result<(), TrainError> {
         let Some(gradient) = gradient else { break };
         let rate = options.schedule.rate(progress.update);
         let rates = rates.clone().map(|(range, factor)| (range, factor * rate));
-        let norm = tch::no_grad(|| {
-            adam.step(&mut parameters, gradient / replicas.len() as f64, progress.update, options.clip, &rates)
-        });
+        let gradient = gradient / replicas.len() as f64;
+        let how = (options.optimizer, options.clip);
+        let norm = tch::no_grad(|| adam.step(&mut parameters, gradient, progress.update, how, &rates));
         if !norm.is_finite() {
             tracing::warn!(update = progress.update, "skipped an update: the gradient is not finite");
         }
