@@ -32,15 +32,16 @@ impl<S: Clone> Session<S> {
         let labels = self.core.ctc.push(&encoded.labels);
         let tokenizer = &self.assets.source_tokenizer;
         utterance.num_letters += segment.num_letters;
-        utterance.num_letters += tokenizer.decode(&labels).chars().filter(|c| c.is_alphanumeric()).count();
-        if let Some(letters) = &self.assets.letters {
-            for &label in &labels {
+        for &label in &labels {
+            let characters = tokenizer.decode(&[label]);
+            utterance.num_letters += characters.chars().filter(|c| c.is_alphanumeric()).count();
+            if let Some(letters) = &self.assets.letters {
                 let space = tokenizer.begins_word(label).then_some(' ');
-                let characters = tokenizer.decode(&[label]);
                 space.into_iter().chain(characters.chars()).for_each(|c| self.core.likeness.hear(letters, c));
             }
-            utterance.is_foreign = self.core.likeness.bits() > self.core.config.max_letter_bits;
         }
+        utterance.is_foreign =
+            self.assets.letters.is_some() && self.core.likeness.bits() > self.core.config.max_letter_bits;
         let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
         self.push_transcript(number, text, span);
         Ok(())

@@ -16,7 +16,7 @@ use super::codec;
 use super::manifest::{Example, read_manifest};
 use super::options::Augmentation;
 use super::voice;
-use crate::audio::{AudioReader, Limits, resample::Resampler};
+use crate::audio::{AudioError, AudioReader, Limits, resample::Resampler};
 use crate::bundle::Assets;
 use crate::features::{Cmvn, CmvnAccumulator, FbankConfig, fbank};
 
@@ -87,7 +87,7 @@ impl Clips {
             }
             let part: Vec<f32> = clip.iter().map(|&s| float(s)).collect();
             if rng.random_bool(self.augmentation.speed) {
-                change_speed(&part, rng.random_range(0.9..1.1), &mut samples)?;
+                resample(&part, 1.0 / rng.random_range(0.9..1.1), &mut samples)?;
             } else {
                 samples.extend(part);
             }
@@ -137,10 +137,11 @@ fn decode(path: &Path) -> Result<Vec<f32>, TrainError> {
     AudioReader::open(file, &Limits::default()).and_then(AudioReader::read_all).map_err(|e| wrong(&e))
 }
 
-fn change_speed(samples: &[f32], speed: f64, out: &mut Vec<f32>) -> Result<(), TrainError> {
-    let mut resampler = Resampler::with_ratio(1.0 / speed)?;
+/// Appends all of `samples`, `ratio` times as many; speaking at 1.1 times the speed is a ratio of 1/1.1.
+pub(super) fn resample(samples: &[f32], ratio: f64, out: &mut Vec<f32>) -> Result<(), AudioError> {
+    let mut resampler = Resampler::with_ratio(ratio)?;
     resampler.push(samples, out)?;
-    Ok(resampler.finish(out)?)
+    resampler.finish(out)
 }
 
 /// Adds a random stretch of noise, repeated as needed, at a random ratio to the samples' mean power.

@@ -3,7 +3,7 @@
 use opus_pure::{Application, Error, MAX_PACKET_BYTES, OpusDecoder, OpusEncoder};
 use rand::Rng;
 
-use crate::audio::resample::Resampler;
+use super::audio::resample;
 use crate::audio::{AudioError, SAMPLE_RATE_HZ};
 
 /// Opus packets of 20 ms, which is what calls use (RFC 6716 §2.1.4).
@@ -25,15 +25,10 @@ pub(super) fn vary(samples: &[f32], rng: &mut impl Rng) -> Result<Vec<f32>, Audi
 
 /// G.711: 8 kHz, each sample one of 255 values on a logarithmic scale.
 fn telephone(samples: &[f32]) -> Result<Vec<f32>, AudioError> {
-    let resample = |samples: &[f32], ratio| {
-        let (mut resampler, mut out) = (Resampler::with_ratio(ratio)?, Vec::new());
-        resampler.push(samples, &mut out)?;
-        resampler.finish(&mut out)?;
-        Ok::<_, AudioError>(out)
-    };
-    let mut narrow = resample(samples, 0.5)?;
+    let (mut narrow, mut wide) = (Vec::new(), Vec::new());
+    resample(samples, 0.5, &mut narrow)?;
     narrow.iter_mut().for_each(|sample| *sample = companded(*sample));
-    let mut wide = resample(&narrow, 2.0)?;
+    resample(&narrow, 2.0, &mut wide)?;
     wide.resize(samples.len(), 0.0);
     Ok(wide)
 }
