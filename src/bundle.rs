@@ -181,7 +181,7 @@ impl Assets {
         write(&folder.join(TARGET), &self.target.to_bytes()?)?;
         write_json(&folder.join(CMVN), &self.cmvn)?;
         if let Some(letters) = &self.letters {
-            write(&folder.join(LETTERS), letters.as_bytes())?;
+            write(&folder.join(LETTERS), &letters.to_bytes())?;
         }
         write_json(&folder.join(CONFIG), &self.config)
     }

@@ -6,14 +6,18 @@
 mod ctc;
 mod detokenizer;
 mod letters;
+mod likeness;
 mod normalize;
 mod numbers;
+mod recognizer;
 mod tokenizer;
 
 pub use ctc::CtcCollapse;
 pub use detokenizer::Detokenizer;
-pub use letters::{Letters, Likeness};
+pub use letters::Letters;
+pub use likeness::Likeness;
 pub use normalize::normalize_source;
+pub use recognizer::{Heard, Recognizer};
 pub use tokenizer::Tokenizer;
 
 use thiserror::Error;
@@ -63,11 +67,8 @@ pub enum TextError {
     #[error("cannot train a tokenizer: {0}")]
     Train(String),
     /// Not a model of letters.
-    #[error("a model of letters has {bytes} bytes, it must have 614656")]
-    Letters {
-        /// How many there are.
-        bytes: usize,
-    },
+    #[error("not a model of letters: {0}")]
+    Letters(String),
     /// A text cannot be encoded.
     #[error("cannot encode text: {0}")]
     Encode(String),

@@ -1,0 +1,302 @@
+//! Label probabilities to words: a prefix beam search of connectionist temporal classification (CTC) that also asks how
+//! letters follow one another in the language.
+//!
+//! Hannun et al. 2014 ("First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs", arXiv
+//! 1408.2873, algorithm 1), whose language model counts words; here it counts letters, so that every word can be written. The CTC
+//! head hears `caris nd arepair` where `car is under repair` was said: half of its words are wrong, but a fifth of its letters.
+//! Invariants: words leave once, whole, and are final; a search whose words have left knows nothing of them but the last letters.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Letters, Tokenizer,
+    letters::{Context, ORDER, Symbol},
+    tokenizer::WORD_START,
+};
+
+/// Hypotheses kept where the language is known; where it is not, nothing would tell them apart.
+const BEAM_SIZE: usize = 16;
+/// Less probable labels are not looked at.
+const MIN_LOG_PROB: f32 = -7.0;
+/// What a nat of the language counts against a nat of what was heard,
+const LETTERS_WEIGHT: f32 = 0.5;
+/// and what a letter is given for it, in nats: without, short texts would win.
+const LETTER_BONUS: f32 = 1.0;
+/// Words behind which a word is final, whatever else it might have been: what follows it tells most of it.
+const HELD_WORDS: usize = 1;
+
+/// A word of the transcript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Its labels.
+    pub labels: Vec<u32>,
+    /// Encoder step that its first letter was heard in,
+    pub start_step: usize,
+    /// and the one behind its last letter.
+    pub end_step: usize,
+}
+
+/// The search through one utterance after another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recognizer {
+    blank: u32,
+    num_steps: u32,
+    /// The best one first; never empty.
+    paths: Vec<Path>,
+}
+
+/// A text that may have been said, without the words that are final.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Path {
+    labels: Vec<u32>,
+    /// Where each was heard first.
+    steps: Vec<u32>,
+    context: Context,
+    /// Natural log-probability of all ways to hear it that end with a blank,
+    blank: f32,
+    /// and of those that end with its last label.
+    label: f32,
+    /// What the language says of it, in nats.
+    prior: f32,
+}
+
+impl Path {
+    fn log_prob(&self) -> f32 {
+        log_add(self.blank, self.label)
+    }
+
+    fn score(&self) -> f32 {
+        self.log_prob() + self.prior
+    }
+
+    /// The same text, of which nothing has been heard at this step yet.
+    fn unheard(&self) -> Self {
+        Self { blank: f32::NEG_INFINITY, label: f32::NEG_INFINITY, ..self.clone() }
+    }
+
+    fn extended(&self, label: u32, step: u32, piece: &str, letters: Option<&Letters>) -> Self {
+        let mut path = self.unheard();
+        path.labels.push(label);
+        path.steps.push(step);
+        let symbols = piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
+        symbols.for_each(|symbol| path.spell(symbol, letters));
+        path
+    }
+
+    fn spell(&mut self, symbol: Symbol, letters: Option<&Letters>) {
+        let again = symbol == Symbol::SPACE && self.context.ends_with(Symbol::SPACE);
+        if let Some(letters) = letters.filter(|_| !again) {
+            let nats = letters.bits(self.context, symbol, ORDER) * std::f32::consts::LN_2;
+            self.prior += LETTER_BONUS - LETTERS_WEIGHT * nats;
+            self.context.push(symbol);
+        }
+    }
+}
+
+impl Recognizer {
+    /// A recogniser that has heard nothing.
+    pub fn new(blank: u32) -> Self {
+        let path = Path { label: f32::NEG_INFINITY, ..Path::default() };
+        Self { blank, num_steps: 0, paths: vec![path] }
+    }
+
+    /// Hears more of the utterance: natural log-probabilities, row-major `(steps, labels of the tokenizer)`. The words that have
+    /// become final; none for no steps.
+    pub fn push(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>, log_probs: &[f32]) -> Vec<Heard> {
+        for step in log_probs.chunks_exact(tokenizer.vocab_size()) {
+            self.step(tokenizer, letters, step);
+        }
+        let Some((best, others)) = self.paths.split_first() else { return Vec::new() };
+        let starts: Vec<usize> = word_starts(tokenizer, &best.labels).collect();
+        let shared = |path: &Path| best.labels.iter().zip(&path.labels).take_while(|(a, b)| a == b).count();
+        let shared = others.iter().map(shared).min().unwrap_or(usize::MAX);
+        let agreed = starts.iter().rfind(|&&start| start < shared);
+        let held = starts.iter().rev().nth(HELD_WORDS);
+        let cut = agreed.max(held).copied().unwrap_or(0);
+        if cut == 0 {
+            return Vec::new();
+        }
+        let words = heard(tokenizer, best, cut);
+        // What the next word begins with is said, too.
+        let said = best.labels[..=cut].to_vec();
+        self.paths.retain(|path| path.labels.starts_with(&said));
+        for path in &mut self.paths {
+            path.labels.drain(..cut);
+            path.steps.drain(..cut);
+        }
+        words
+    }
+
+    /// The utterance is over: its last words. What comes next is another one.
+    pub fn finish(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>) -> Vec<Heard> {
+        self.paths.iter_mut().for_each(|path| path.spell(Symbol::SPACE, letters));
+        let best = self.paths.iter().reduce(|best, path| if path.score() > best.score() { path } else { best });
+        let words = best.map(|path| heard(tokenizer, path, path.labels.len())).unwrap_or_default();
+        *self = Self::new(self.blank);
+        words
+    }
+
+    fn step(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>, log_probs: &[f32]) {
+        let log_prob = |label: u32| log_probs.get(label as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let piece = |label: u32| Some((label, tokenizer.piece(label).filter(|_| !tokenizer.is_special(label))?));
+        let likely = (0..log_probs.len() as u32).filter(|&label| log_prob(label) > MIN_LOG_PROB);
+        let likely: Vec<(u32, &str)> = likely.filter_map(piece).collect();
+        // In order, so that of equally good ones always the same is kept.
+        let mut next: BTreeMap<Vec<u32>, Path> = BTreeMap::new();
+        for path in &self.paths {
+            let mut stays = next.remove(&path.labels).map_or_else(
+                || path.unheard(),
+                |reached| Path { blank: reached.blank, label: reached.label, ..path.clone() },
+            );
+            stays.blank = log_add(stays.blank, path.log_prob() + log_prob(self.blank));
+            for &(label, piece) in &likely {
+                let repeats = path.labels.last() == Some(&label);
+                if repeats {
+                    stays.label = log_add(stays.label, path.label + log_prob(label));
+                }
+                // A label counts twice only with a blank between.
+                let before = if repeats { path.blank } else { path.log_prob() };
+                if before > f32::NEG_INFINITY {
+                    let labels = [path.labels.as_slice(), &[label]].concat();
+                    let longer = next.entry(labels);
+                    let longer = longer.or_insert_with(|| path.extended(label, self.num_steps, piece, letters));
+                    longer.label = log_add(longer.label, before + log_prob(label));
+                }
+            }
+            next.insert(path.labels.clone(), stays);
+        }
+        self.num_steps += 1;
+        self.paths = next.into_values().collect();
+        self.paths.sort_by(|a, b| b.score().total_cmp(&a.score()));
+        self.paths.truncate(if letters.is_some() { BEAM_SIZE } else { 1 });
+    }
+}
+
+fn word_starts<'a>(tokenizer: &'a Tokenizer, labels: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
+    (0..labels.len()).filter(|&at| tokenizer.begins_word(labels[at]))
+}
+
+/// A path's first labels as words.
+fn heard(tokenizer: &Tokenizer, path: &Path, num_labels: usize) -> Vec<Heard> {
+    let labels = &path.labels[..num_labels];
+    // Before the first mark there may be letters, too.
+    let inner = word_starts(tokenizer, labels).filter(|&start| start > 0);
+    let borders: Vec<usize> = [0].into_iter().chain(inner).chain([num_labels]).collect();
+    let words = borders.windows(2).map(|border| (&labels[border[0]..border[1]], &path.steps[border[0]..border[1]]));
+    let word = |(labels, steps): (&[u32], &[u32])| {
+        // A mark is heard somewhere in the pause before its word.
+        let lone = tokenizer.decode(&labels[..1]).is_empty() && labels.len() > 1;
+        let (start, end) = (steps[usize::from(lone)], steps[steps.len() - 1] + 1);
+        Heard { labels: labels.to_vec(), start_step: start as usize, end_step: end as usize }
+    };
+    words.filter(|(labels, _)| !tokenizer.decode(labels).is_empty()).map(word).collect()
+}
+
+/// `ln(e^a + e^b)`.
+fn log_add(a: f32, b: f32) -> f32 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if low == f32::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{BLANK, CtcCollapse, letters::tests::ENGLISH};
+    use super::*;
+
+    fn characters() -> Tokenizer {
+        Tokenizer::train_source(ENGLISH.repeat(9), 0).unwrap()
+    }
+
+    /// Log-probabilities of steps that each name some labels, with weights.
+    fn steps(tokenizer: &Tokenizer, steps: &[&[(&str, f32)]]) -> Vec<f32> {
+        let id = |piece: &str| match piece {
+            "" => BLANK as usize,
+            piece => (0..tokenizer.vocab_size()).find(|&id| tokenizer.piece(id as u32) == Some(piece)).unwrap(),
+        };
+        let row = |weights: &&[(&str, f32)]| {
+            let mut row = vec![1e-6; tokenizer.vocab_size()];
+            weights.iter().for_each(|&(piece, weight)| row[id(piece)] = weight);
+            row
+        };
+        steps.iter().flat_map(row).map(f32::ln).collect()
+    }
+
+    fn text(tokenizer: &Tokenizer, words: &[Heard]) -> String {
+        words.iter().map(|word| tokenizer.decode(&word.labels)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What is heard, letter by letter, with a blank behind each; `?` for an `a` that may well be an `e`.
+    fn spelled(tokenizer: &Tokenizer, text: &str) -> Vec<f32> {
+        let step = |c: char| match c {
+            ' ' => steps(tokenizer, &[&[("▁", 0.9), ("", 0.1)], &[("", 1.0)]]),
+            '?' => steps(tokenizer, &[&[("a", 0.55), ("e", 0.4)], &[("", 1.0)]]),
+            c => steps(tokenizer, &[&[(&c.to_string(), 0.9), ("", 0.1)], &[("", 1.0)]]),
+        };
+        text.chars().flat_map(step).collect()
+    }
+
+    #[test]
+    fn all_ways_to_hear_a_text_count() {
+        // By steps "" is best (0.6 × 0.6); "a" has 0.4 × 0.4 + 2 × 0.4 × 0.6.
+        let tokenizer = characters();
+        let mut recognizer = Recognizer::new(BLANK);
+        let unsure: &[(&str, f32)] = &[("a", 0.4), ("", 0.6)];
+        let letters = Letters::train(["a"; 50]);
+        recognizer.push(&tokenizer, Some(&letters), &steps(&tokenizer, &[unsure, unsure]));
+        let path = recognizer.paths.iter().find(|path| path.labels.len() == 1).unwrap();
+        assert!((path.log_prob().exp() - 0.64).abs() < 1e-4, "{path:?}");
+    }
+
+    #[test]
+    fn the_language_decides_between_what_sounds_alike() {
+        let (tokenizer, letters) = (characters(), Letters::train(ENGLISH.iter().cycle().take(60)));
+        let heard = |letters: Option<&Letters>| {
+            let mut recognizer = Recognizer::new(BLANK);
+            let log_probs = spelled(&tokenizer, " th?r? is nothing l?ft to ?at");
+            let words = [recognizer.push(&tokenizer, letters, &log_probs), recognizer.finish(&tokenizer, letters)];
+            text(&tokenizer, &words.concat())
+        };
+        assert_eq!(heard(None), "thara is nothing laft to aat");
+        assert_eq!(heard(Some(&letters)), "there is nothing left to eat");
+    }
+
+    #[test]
+    fn a_word_is_final_behind_the_next_and_has_its_time() {
+        let (tokenizer, letters) = (characters(), Letters::train(ENGLISH.iter().cycle().take(60)));
+        let mut recognizer = Recognizer::new(BLANK);
+        let mut hear = |text: &str| recognizer.push(&tokenizer, Some(&letters), &spelled(&tokenizer, text));
+        assert_eq!(hear(" th"), []);
+        assert_eq!(hear("e"), []);
+        let words: Vec<Heard> = [" kitchen", " is", " in"].into_iter().flat_map(&mut hear).collect();
+        assert_eq!(text(&tokenizer, &words[..1]), "the");
+        // The mark has two steps, each letter has two.
+        assert_eq!((words[0].start_step, words[0].end_step), (2, 7));
+        let rest = recognizer.finish(&tokenizer, Some(&letters));
+        assert_eq!(text(&tokenizer, &[words, rest].concat()), "the kitchen is in");
+        assert_eq!(recognizer, Recognizer::new(BLANK));
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_language_it_hears_what_is_best_at_each_step(
+            labels in prop::collection::vec(prop_oneof![Just(BLANK), 4_u32..12], 0..60), cut in 0_usize..60,
+        ) {
+            let tokenizer = characters();
+            let vocab = tokenizer.vocab_size();
+            let row = |&best: &u32| (0..vocab).map(move |id| if id as u32 == best { 0.0 } else { f32::NEG_INFINITY });
+            let log_probs: Vec<f32> = labels.iter().flat_map(row).collect();
+            let mut recognizer = Recognizer::new(BLANK);
+            let (left, right) = log_probs.split_at((cut * vocab).min(log_probs.len()));
+            let mut words = [recognizer.push(&tokenizer, None, left), recognizer.push(&tokenizer, None, right)].concat();
+            words.extend(recognizer.finish(&tokenizer, None));
+            prop_assert!(words.iter().all(|word| word.start_step < word.end_step && word.end_step <= labels.len()));
+            prop_assert!(words.is_sorted_by_key(|word| word.start_step));
+            let expected = tokenizer.decode(&CtcCollapse::new(BLANK).push(&labels));
+            prop_assert_eq!(text(&tokenizer, &words), expected);
+        }
+    }
+}
