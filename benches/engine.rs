@@ -62,11 +62,11 @@ fn main() -> Result<(), Failure> {
 }
 
 fn start(bundle: &Arc<Bundle>, config: EngineConfig, threads: i32) -> Result<Engine, Failure> {
-    let assets = Arc::new(session_assets(&bundle.assets));
+    let assets = Arc::new(session_assets(&bundle));
     let bundle = Arc::clone(bundle);
     let make = move || {
         tch::set_num_threads(threads);
-        TorchTranslator::load(&bundle, tch::Device::Cpu)
+        Cascade::load(&bundle, tch::Device::Cpu)
     };
     Ok(Engine::start(&config, assets, &Metrics::new(), make)?)
 }

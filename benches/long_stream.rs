@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use decalage::audio::{AudioReader, Limits, SAMPLE_RATE_HZ};
 use decalage::bundle::Bundle;
-use decalage::engine::{TorchTranslator, session_assets};
+use decalage::engine::{Cascade, TorchTranslator, session_assets};
 use decalage::policy::PolicyKind;
 use decalage::session::{Request, Session, SessionConfig};
 
@@ -29,9 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop_.extend(vec![0.0; SAMPLE_RATE_HZ as usize]); // a pause after each round
     let mut audio = loop_.iter().copied().cycle();
 
-    let translator = TorchTranslator::load(&bundle, tch::Device::Cpu)?;
+    let translator = Cascade::load(&bundle, tch::Device::Cpu)?;
     let config = SessionConfig { policy: PolicyKind::WaitK { k: 3 }, ..SessionConfig::default() };
-    let mut session = Session::new(config, Arc::new(session_assets(&bundle.assets)))?;
+    let mut session = Session::new(config, Arc::new(session_assets(&bundle)))?;
     println!("minute   CPU ms per s of audio   CPU ms per segment   words   resident MiB");
     let (mut seconds, mut segment_ms) = (Vec::new(), Vec::new());
     for minute in 1..=MINUTES {

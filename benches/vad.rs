@@ -152,7 +152,7 @@ fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
         };
     }
     MODEL.with(|(translator, bundle)| {
-        let assets = session_assets(&bundle.assets);
+        let assets = session_assets(bundle);
         let (config, cmvn) = assets.speech().expect("the bundle hears");
         let mut frames = fbank(config, samples).expect("16 kHz");
         cmvn.apply(&mut frames);
@@ -165,7 +165,12 @@ fn ctc(samples: &[f32], threshold: f32) -> Vec<bool> {
             let job =
                 EncodeJob { state: state.take(), source: SourceInput::Frames(segment.to_vec()), reach_steps: None };
             let encoded = translator.encode(vec![job]).remove(0).expect("a segment");
-            spoken.extend(encoded.blank_probs.iter().map(|&blank| blank < threshold));
+            spoken.extend(
+                encoded
+                    .log_probs
+                    .chunks(bundle.assets.source.vocab_size())
+                    .map(|row| row[spec.blank as usize].exp() < threshold),
+            );
             state = Some(encoded.state);
         }
         let near = |step: usize| spoken[step.saturating_sub(5)..(step + 6).min(spoken.len())].contains(&true);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use decalage::audio::{AudioReader, Limits};
 use decalage::bundle::Bundle;
-use decalage::engine::{TorchTranslator, session_assets};
+use decalage::engine::{Cascade, TorchTranslator, session_assets};
 use decalage::policy::PolicyKind;
 use decalage::session::event::Event;
 use decalage::session::{Session, SessionAssets, SessionConfig, drive};
@@ -20,13 +20,13 @@ fn folder() -> PathBuf {
 fn load() -> (TorchTranslator, Arc<SessionAssets>, Vec<f32>) {
     tch::set_num_threads(1);
     let bundle = Bundle::open(&folder()).unwrap();
-    let translator = TorchTranslator::load(&bundle, tch::Device::Cpu).unwrap();
+    let translator = Cascade::load(&bundle, tch::Device::Cpu).unwrap();
     let clip = AudioReader::open(File::open(folder().join("sample.opus")).unwrap(), &Limits::default()).unwrap();
-    (translator, Arc::new(session_assets(&bundle.assets)), clip.read_all().unwrap())
+    (translator, Arc::new(session_assets(&bundle)), clip.read_all().unwrap())
 }
 
 fn events(
-    translator: &TorchTranslator,
+    translator: &Cascade<TorchTranslator>,
     assets: &Arc<SessionAssets>,
     policy: PolicyKind,
     pieces: impl Iterator<Item = Vec<f32>>,

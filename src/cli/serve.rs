@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use decalage::bundle::Bundle;
 use decalage::config::Config;
-use decalage::engine::{Engine, EngineConfig, TorchTranslator, session_assets, text_session_assets};
+use decalage::engine::{Cascade, Engine, EngineConfig, TorchTranslator, session_assets, text_session_assets};
 use decalage::server::admin::Admin;
 use decalage::server::listen::{Options, serve};
 use decalage::server::shutdown::Shutdown;
@@ -177,10 +177,10 @@ fn engine(config: &Config, bundle: Arc<Bundle>, metrics: &Metrics) -> Result<Eng
         max_sessions: config.model.max_sessions,
         max_recordings: config.model.max_recordings,
     };
-    let assets = Arc::new(session_assets(&bundle.assets));
+    let assets = Arc::new(session_assets(&bundle));
     let make = move || {
         tch::set_num_threads(1);
-        TorchTranslator::load(&bundle, Device::Cpu)
+        Cascade::load(&bundle, Device::Cpu)
     };
     Ok(Engine::start(&layout, assets, metrics, make)?)
 }

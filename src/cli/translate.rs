@@ -14,7 +14,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use decalage::bundle::Bundle;
-use decalage::engine::{Recording, TorchTranslator, session_assets};
+use decalage::engine::{Cascade, Recording, TorchTranslator, session_assets};
 use decalage::policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, MAX_K, PolicyKind};
 use decalage::session::{SessionAssets, SessionConfig};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,7 +39,7 @@ pub(crate) struct Translate {
     /// Translate while listening (wait-k) instead of after each utterance
     #[arg(long)]
     stream: bool,
-    /// Lag of --stream, in segments of 320 ms
+    /// Lag of --stream, in words, or with --direct in segments of 320 ms
     #[arg(long, default_value_t = 3, requires = "stream", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_K as u64))]
     k: usize,
     /// Hypotheses of the beam search without --stream
@@ -54,6 +54,9 @@ pub(crate) struct Translate {
     /// Write into this folder instead, for each recording a file of its name
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Translate the speech itself, not its transcript
+    #[arg(long, conflicts_with = "text")]
+    direct: bool,
     /// Also write what was heard
     #[arg(long)]
     transcript: bool,
@@ -74,8 +77,8 @@ impl Translate {
         if self.text {
             return translate_lines(&bundle, &self.files, self.policy());
         }
-        let translator = TorchTranslator::load(&bundle, Device::Cpu)?;
-        let assets = Arc::new(session_assets(&bundle.assets));
+        let translator = Cascade::load(&bundle, Device::Cpu)?;
+        let assets = Arc::new(session_assets(&bundle));
         let many = self.files.len() > 1;
         let mut failures = Vec::new();
         for file in &self.files {
@@ -134,14 +137,15 @@ impl Translate {
     fn translate(
         &self,
         file: &Path,
-        translator: &TorchTranslator,
+        translator: &Cascade<TorchTranslator>,
         assets: &Arc<SessionAssets>,
         bundle: &str,
     ) -> Result<()> {
         let policy = self.policy();
         let reader = open_audio(file)?;
         let bar = self.bar(reader.duration_ms());
-        let mut recording = Recording::new(translator, assets, SessionConfig { policy, ..SessionConfig::default() })?;
+        let config = SessionConfig { policy, cascade: !self.direct, ..SessionConfig::default() };
+        let mut recording = Recording::new(translator, assets, config)?;
         let to: Box<dyn Write> = match self.path(file) {
             Some(path) => Box::new(BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?)),
             None => Box::new(io::stdout().lock()),

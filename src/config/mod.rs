@@ -106,8 +106,10 @@ pub struct ModelConfig {
     pub max_sessions: usize,
     /// Uploaded recordings at a time; they have a thread of their own.
     pub max_recordings: usize,
-    /// Lag of the wait-k policy, where the client names none.
+    /// Lag of the wait-k policy, where the client names none: in words, of the speech itself in segments of 320 ms.
     pub k: usize,
+    /// Translate the transcript, where the bundle can read, instead of the speech itself.
+    pub cascade: bool,
 }
 
 /// What is written to stderr.
@@ -173,6 +175,7 @@ impl Default for ModelConfig {
             max_sessions: 64,
             max_recordings: 8,
             k: 3,
+            cascade: true,
         }
     }
 }

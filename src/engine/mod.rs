@@ -25,6 +25,7 @@ mod torch;
 #[cfg(feature = "server")]
 mod worker;
 
+pub use cascade::Cascade;
 #[cfg(feature = "server")]
 pub use handle::{Engine, EngineConfig, OpenError, Pace, StartError};
 pub use recording::Recording;

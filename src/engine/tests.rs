@@ -62,8 +62,8 @@ impl Translator for Fragile {
             let is_deadly = self.is_loud(source.frames());
             assert!(!(self.in_step && is_deadly), "too loud");
             let job = EncodeJob { state: state.map(|state| state.inner), source, reach_steps };
-            let Encoded { state: inner, labels, blank_probs } = self.inner.encode(vec![job]).remove(0)?;
-            Ok(Encoded { state: FragileState { inner, is_deadly }, labels, blank_probs })
+            let Encoded { state: inner, log_probs } = self.inner.encode(vec![job]).remove(0)?;
+            Ok(Encoded { state: FragileState { inner, is_deadly }, log_probs })
         };
         jobs.into_iter().map(encode).collect()
     }

@@ -2,9 +2,12 @@
 //!
 //! Invariant: what reaches libtorch has been checked, because its operators panic and its errors are slow.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::Cascade;
 use crate::bundle::{Assets, Bundle};
 use crate::model::{
     self, ModelConfig, Progress, SpeechTranslator, State, Task, TextTranslator, Vocabulary, WeightsError,
@@ -21,7 +24,7 @@ use crate::text::{BLANK, BOS, EOS, Tokenizer};
 pub struct TorchTranslator {
     model: Model,
     spec: TranslatorSpec,
-    /// Pieces of the text that is read.
+    /// Labels of what is heard, or pieces of the text that is read.
     source_vocab: usize,
     /// One row for each [`Allowed`] (see [`row`]): 0 for tokens that may be chosen, −∞ for the others.
     masks: Tensor,
@@ -111,13 +114,16 @@ pub fn text_session_assets(bundle: &Bundle) -> Option<SessionAssets> {
         source: SourceAssets::Text,
         source_tokenizer: text.source.clone(),
         letters: None,
+        reads: None,
         target_tokenizer: assets.target.clone(),
     })
 }
 
-/// What the sessions that hear share.
-pub fn session_assets(assets: &Assets) -> SessionAssets {
+/// What the sessions that hear share, and, of a bundle that also reads, those that do both.
+pub fn session_assets(bundle: &Bundle) -> SessionAssets {
+    let assets = &bundle.assets;
     SessionAssets {
+        reads: text_session_assets(bundle).map(Arc::new),
         spec: spec(assets),
         source: SourceAssets::Speech { fbank: assets.config.features.clone(), cmvn: assets.cmvn.clone() },
         source_tokenizer: assets.source.clone(),
@@ -126,8 +132,16 @@ pub fn session_assets(assets: &Assets) -> SessionAssets {
     }
 }
 
+impl Cascade<TorchTranslator> {
+    /// Loads all that a bundle has onto `device`.
+    pub fn load(bundle: &Bundle, device: Device) -> Result<Self, LoadError> {
+        let reads = bundle.text.is_some().then(|| TorchTranslator::load_text(bundle, device)).transpose()?;
+        Ok(Self { hears: TorchTranslator::load(bundle, device)?, reads })
+    }
+}
+
 impl TorchTranslator {
-    /// Loads a bundle's network onto `device`.
+    /// Loads a bundle's network that hears onto `device`.
     pub fn load(bundle: &Bundle, device: Device) -> Result<Self, LoadError> {
         let model = SpeechTranslator::load(&bundle.weights, &bundle.assets.config.model, device)?;
         Ok(Self::new(model, &bundle.assets))
@@ -222,17 +236,11 @@ impl TorchTranslator {
         let frames = Tensor::from_slice(&frames).view([states.len() as i64, length as i64, bins as i64]);
         let frames = frames.to_device(model.device());
         let (next, log_probs) = model.encode_step(&states.iter().collect::<Vec<_>>(), &frames, &counts, reach);
-        let labels = rows::<i64>(&log_probs.argmax(-1, false));
-        let blanks = rows::<f64>(&log_probs.select(-1, i64::from(self.spec.blank)).exp().to_kind(Kind::Double));
-        let answers = next.into_iter().zip(labels).zip(blanks).zip(counts);
+        let answers = next.into_iter().zip(rows(&log_probs)).zip(counts);
         answers
-            .map(|(((state, labels), blanks), count)| {
-                let steps = count.div_ceil(self.spec.frames_per_step);
-                Encoded {
-                    state,
-                    labels: labels.into_iter().take(steps).map(|label| label as u32).collect(),
-                    blank_probs: blanks.into_iter().take(steps).map(|p| p as f32).collect(),
-                }
+            .map(|((state, mut log_probs), count)| {
+                log_probs.truncate(count.div_ceil(self.spec.frames_per_step) * self.source_vocab);
+                Encoded { state, log_probs }
             })
             .collect()
     }
@@ -354,7 +362,7 @@ fn read(model: &TextTranslator, mut states: Vec<State>, sources: &[SourceInput])
             states[row] = state;
         }
     }
-    states.into_iter().map(|state| Encoded { state, labels: Vec::new(), blank_probs: Vec::new() }).collect()
+    states.into_iter().map(|state| Encoded { state, log_probs: Vec::new() }).collect()
 }
 
 fn masks(target: &Tokenizer) -> Tensor {
@@ -375,9 +383,9 @@ fn masks(target: &Tokenizer) -> Tensor {
 }
 
 /// A tensor's values, row by row.
-fn rows<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<Vec<T>> {
-    let width = tensor.size().get(1).map_or(1, |&n| n.max(1) as usize);
-    values(tensor).chunks(width).map(<[T]>::to_vec).collect()
+fn rows(tensor: &Tensor) -> Vec<Vec<f32>> {
+    let width = tensor.size().iter().skip(1).product::<i64>().max(1);
+    values(tensor).chunks(width as usize).map(<[f32]>::to_vec).collect()
 }
 
 fn values<T: tch::kind::Element + Copy>(tensor: &Tensor) -> Vec<T> {

@@ -184,6 +184,7 @@ pub(super) fn session_config(app: &App, options: &StreamOptions) -> SessionConfi
         Source::Text => SessionConfig::for_text(),
     };
     SessionConfig {
+        cascade: app.config().model.cascade,
         policy: PolicyKind::WaitK { k: options.k.unwrap_or(app.config().model.k) },
         tentative_tokens: if options.tentative { TENTATIVE_TOKENS } else { 0 },
         ..usual

@@ -11,14 +11,15 @@ use super::{
     utterance::Verdict,
 };
 use crate::policy::PolicyKind;
+use crate::text::Heard;
 
 impl<S: Clone> Session<S> {
     pub(super) fn accept_encoded(&mut self, encoded: Encoded<S>, segment: Segment) -> Result<(), SessionError> {
-        let (labels, probs) = (encoded.labels.len(), encoded.blank_probs.len());
-        if (labels, probs) != (segment.num_labels, segment.num_labels) {
-            let expected = segment.num_labels;
-            let what = format!("a segment has {labels} labels and {probs} probabilities, not {expected}");
-            return Err(SessionError::InvalidReply(what));
+        let tokenizer = &self.assets.source_tokenizer;
+        let (vocab, found) = (tokenizer.vocab_size(), encoded.log_probs.len());
+        let expected = segment.num_labels * vocab;
+        if found != expected {
+            return Err(SessionError::InvalidReply(format!("a segment has {found} log-probabilities, not {expected}")));
         }
         self.state = Some(encoded.state);
         let Some(utterance) = &mut self.core.utterance else {
@@ -26,11 +27,11 @@ impl<S: Clone> Session<S> {
         };
         utterance.num_steps += segment.num_steps;
         utterance.source_ended = segment.last;
-        // `encoded.blank_probs` is where a second opinion on `speech` would come from: measure it before adding it.
-        let span = utterance.timeline.accept_segment(segment.duration_ms, segment.speech);
-        let number = utterance.number;
-        let labels = self.core.ctc.push(&encoded.labels);
-        let tokenizer = &self.assets.source_tokenizer;
+        // The blank's probabilities are where a second opinion on `speech` would come from: measure it before adding it.
+        utterance.timeline.accept_segment(segment.duration_ms, segment.speech);
+        // What is asked of single letters is asked at once, and of what the ear says without the language.
+        let best: Vec<u32> = encoded.log_probs.chunks_exact(vocab).map(most_probable).collect();
+        let labels = self.core.ctc.push(&best);
         utterance.num_letters += segment.num_letters;
         for &label in &labels {
             let characters = tokenizer.decode(&[label]);
@@ -42,8 +43,8 @@ impl<S: Clone> Session<S> {
         }
         utterance.is_foreign =
             self.assets.letters.is_some() && self.core.likeness.bits() > self.core.config.max_letter_bits;
-        let text = labels.into_iter().filter_map(|label| self.core.transcript.push(tokenizer, label)).collect();
-        self.push_transcript(number, text, span);
+        let words = self.core.recognizer.push(tokenizer, self.assets.letters.as_ref(), &encoded.log_probs);
+        self.transcribe(words);
         Ok(())
     }
 
@@ -154,14 +155,29 @@ impl<S: Clone> Session<S> {
         let source_ms = self.source.consumed_ms();
         let seq = self.core.num_committed;
         self.core.num_committed += 1;
-        self.events.push_back(Event::Committed(Committed { seq, utterance, text, start_ms, end_ms, source_ms }));
+        self.emit(Event::Committed(Committed { seq, utterance, text, start_ms, end_ms, source_ms }));
     }
 
-    pub(super) fn push_transcript(&mut self, utterance: u64, text: String, Span { start_ms, end_ms }: Span) {
-        if !text.is_empty() {
-            self.events.push_back(Event::Transcript(Transcript { utterance, text, start_ms, end_ms }));
+    /// Words of the running utterance that are final.
+    pub(super) fn transcribe(&mut self, words: Vec<Heard>) {
+        let Some(utterance) = &self.core.utterance else { return };
+        let (utterance, heard) = (utterance.number, utterance.timeline.encoded());
+        let step_ms = self.assets.spec.step_ms();
+        for word in words {
+            let (tokenizer, transcript) = (&self.assets.source_tokenizer, &mut self.core.transcript);
+            word.labels.iter().for_each(|&label| drop(transcript.push(tokenizer, label)));
+            let at = |step: usize| (heard.start_ms + step as u64 * step_ms).min(heard.end_ms);
+            let (start_ms, end_ms) = (at(word.start_step), at(word.end_step));
+            if let Some(text) = self.core.transcript.finish() {
+                self.emit(Event::Transcript(Transcript { utterance, text, start_ms, end_ms }));
+            }
         }
     }
+}
+
+/// Of a step's labels.
+fn most_probable(log_probs: &[f32]) -> u32 {
+    (0..).zip(log_probs).max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(label, _)| label)
 }
 
 #[cfg(test)]

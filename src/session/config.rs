@@ -1,6 +1,8 @@
 //! What a session is told when it begins: how to behave ([`SessionConfig`]), and what it shares with all sessions of
 //! its bundle ([`SessionAssets`]). Invariant: a session that could be made has numbers that fit together.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -20,6 +22,9 @@ use crate::{
 pub struct SessionConfig {
     /// When to write.
     pub policy: PolicyKind,
+    /// Where the bundle reads, translate the transcript, word by word, instead of the speech itself: a cascade. The policy's
+    /// segments are its words then.
+    pub cascade: bool,
     /// Score of the voice activity detector, 0 to 1, from which a frame is speech. 0 switches the detector off: the
     /// whole input is speech, and utterances end only at their greatest length.
     pub vad_threshold: f32,
@@ -57,6 +62,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             policy: PolicyKind::WaitK { k: 3 },
+            cascade: true,
             vad_threshold: 0.5,
             utterances: CutterConfig::default(),
             max_tokens_base: 8,
@@ -129,6 +135,8 @@ pub struct SessionAssets {
     pub source_tokenizer: Tokenizer,
     /// Tells the source language from others in the transcript; none where all that is heard is taken for it.
     pub letters: Option<Letters>,
+    /// What sessions share that read the transcript, instead of translating the speech itself; none where nothing reads.
+    pub reads: Option<Arc<SessionAssets>>,
     /// Tokens of the translation.
     pub target_tokenizer: Tokenizer,
 }

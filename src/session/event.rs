@@ -36,7 +36,7 @@ pub struct Emission {
 pub enum Event {
     /// A target word that will never change. The concatenation of all `text` fields is the translation.
     Committed(Committed),
-    /// Words of the source transcript, final as well: a word comes when the next one begins or the utterance ends. The
+    /// A word of the source transcript, final as well: it comes when the one after it is over or the utterance ends. The
     /// concatenation of all `text` fields is the transcript.
     Transcript(Transcript),
     /// Speech has begun: an utterance.
@@ -96,15 +96,15 @@ pub struct Tentative {
     pub text: String,
 }
 
-/// Words of the live source transcript.
+/// A word of the live source transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transcript {
     /// Utterance number, from 0.
     pub utterance: u64,
     /// The new text, white space included.
     pub text: String,
-    /// Beginning of the segment that it was read from.
+    /// Where its first letter was heard,
     pub start_ms: u64,
-    /// End of that segment.
+    /// and its last.
     pub end_ms: u64,
 }

@@ -50,8 +50,9 @@ impl<S: Clone> Session<S> {
         if decoded.token.is_none() || guess.tokens.len() >= self.core.config.tentative_tokens {
             utterance.guessed_steps = utterance.num_steps;
             let text = self.assets.target_tokenizer.decode(&guess.tokens);
-            self.events.push_back(Event::Tentative(Tentative { utterance: utterance.number, text }));
+            let utterance = utterance.number;
             self.guess = None;
+            self.emit(Event::Tentative(Tentative { utterance, text }));
         }
         Ok(())
     }

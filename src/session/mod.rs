@@ -14,6 +14,7 @@
 //! empty, again; in the end [`Session::input_finished`] and the same once more.
 
 mod answer;
+mod cascade;
 mod config;
 mod drive;
 pub mod event;
@@ -36,9 +37,10 @@ pub use drive::{Reply, Request, drive};
 pub use source::{cutter, vad};
 
 use crate::{
-    policy::Action,
-    text::{CtcCollapse, Detokenizer, Likeness},
+    policy::{Action, PolicyKind},
+    text::{CtcCollapse, Detokenizer, Likeness, Recognizer},
 };
+use cascade::Reader;
 use event::Event;
 use guess::Guess;
 use source::{Segment, Source, Step};
@@ -56,6 +58,8 @@ pub struct Session<S> {
     state: Option<S>,
     in_flight: Option<InFlight<S>>,
     guess: Option<Guess<S>>,
+    /// Where the transcript is what is translated.
+    reader: Option<Box<Reader<S>>>,
     events: VecDeque<Event>,
     failure: Option<SessionError>,
 }
@@ -68,6 +72,7 @@ struct Core {
     num_utterances: u64,
     num_committed: u64,
     ctc: CtcCollapse,
+    recognizer: Recognizer,
     transcript: Detokenizer,
     translation: Detokenizer,
     /// Of what was heard to the source language.
@@ -104,12 +109,23 @@ impl<S: Clone> Session<S> {
     /// # Errors
     /// If a number in `config` is out of range or the assets do not fit together.
     pub fn new(config: SessionConfig, assets: Arc<SessionAssets>) -> Result<Self, SessionError> {
+        let reader = Reader::new(&config, &assets)?;
+        let config = match reader.is_some() {
+            true => SessionConfig { policy: PolicyKind::Transcribe, tentative_tokens: 0, ..config },
+            false => config,
+        };
+        Ok(Self { reader, ..Self::alone(config, assets)? })
+    }
+
+    /// A session that hears, or reads, and does nothing else.
+    fn alone(config: SessionConfig, assets: Arc<SessionAssets>) -> Result<Self, SessionError> {
         assets.validate(&config)?;
         let core = Core {
             utterance: None,
             num_utterances: 0,
             num_committed: 0,
             ctc: CtcCollapse::new(assets.spec.blank),
+            recognizer: Recognizer::new(assets.spec.blank),
             transcript: Detokenizer::default(),
             translation: Detokenizer::default(),
             likeness: Likeness::default(),
@@ -124,6 +140,7 @@ impl<S: Clone> Session<S> {
             state: None,
             in_flight: None,
             guess: None,
+            reader: None,
             events: VecDeque::new(),
             failure: None,
         })
@@ -172,7 +189,11 @@ impl<S: Clone> Session<S> {
     /// The error that ended the session.
     pub fn next_request(&mut self) -> Result<Option<Request<S>>, SessionError> {
         self.check()?;
-        while self.in_flight.is_none() {
+        while self.in_flight.is_none() && !self.reader.as_ref().is_some_and(|reader| reader.is_asked) {
+            let relayed = self.relay();
+            if let Some(request) = relayed.inspect_err(|error| self.fail(error))? {
+                return Ok(Some(request));
+            }
             if let Some(request) = self.write() {
                 return Ok(Some(request));
             }
@@ -197,6 +218,11 @@ impl<S: Clone> Session<S> {
     /// The job's, or that the answer breaks the translator's contract. The session has ended then: the state is lost.
     pub fn answer(&mut self, reply: Reply<S>) -> Result<(), SessionError> {
         self.check()?;
+        if let Some(reader) = self.reader.as_mut().filter(|reader| reader.is_asked) {
+            reader.is_asked = false;
+            let result = reader.session.answer(reply);
+            return result.inspect_err(|error| self.fail(error));
+        }
         let result = match (self.in_flight.take(), reply) {
             (Some(InFlight::Encode(segment)), Reply::Encoded(encoded)) => self.accept_encoded(encoded, segment),
             (Some(InFlight::Decode { allowed, before }), Reply::Decoded(decoded)) => {
@@ -219,7 +245,7 @@ impl<S: Clone> Session<S> {
 
     /// Everything has been heard, translated and put into events, the last of which is [`Event::Finished`].
     pub fn is_finished(&self) -> bool {
-        self.core.finished
+        self.core.finished && self.reader.as_ref().is_none_or(|reader| reader.is_finished())
     }
 
     /// Audio accepted so far, in milliseconds; of text, words.
@@ -284,15 +310,18 @@ impl<S: Clone> Session<S> {
 
     /// Ends the utterance if everything in it is heard and said.
     fn end_utterance(&mut self) -> bool {
-        let Some(utterance) = self.core.utterance.take_if(|utterance| utterance.is_over()) else {
+        if !self.core.utterance.as_ref().is_some_and(Utterance::is_over) {
+            return false;
+        }
+        let words = self.core.recognizer.finish(&self.assets.source_tokenizer, self.assets.letters.as_ref());
+        self.transcribe(words);
+        self.core.ctc.reset();
+        self.state = None;
+        let Some(utterance) = self.core.utterance.take() else {
             return false;
         };
-        self.state = None;
-        let text = self.core.transcript.finish().unwrap_or_default();
-        self.push_transcript(utterance.number, text, utterance.timeline.last_segment());
-        self.core.ctc.reset();
         let Span { start_ms, end_ms } = utterance.timeline.encoded();
-        self.events.push_back(Event::UtteranceEnd { utterance: utterance.number, start_ms, end_ms });
+        self.emit(Event::UtteranceEnd { utterance: utterance.number, start_ms, end_ms });
         true
     }
 
@@ -304,7 +333,7 @@ impl<S: Clone> Session<S> {
                 let utterance = self.core.num_utterances;
                 self.core.utterance = Some(Utterance::new(utterance, start_ms, self.assets.spec.max_tokens));
                 self.core.num_utterances += 1;
-                self.events.push_back(Event::UtteranceStart { utterance, start_ms });
+                self.emit(Event::UtteranceStart { utterance, start_ms });
             }
             Step::Segment(source, segment) => {
                 self.in_flight = Some(InFlight::Encode(segment));
@@ -316,10 +345,10 @@ impl<S: Clone> Session<S> {
                     utterance.source_ended = true;
                 }
             }
-            Step::Flushed => self.events.push_back(Event::Flushed),
+            Step::Flushed => self.emit(Event::Flushed),
             Step::Finished => {
                 self.core.finished = true;
-                self.events.push_back(Event::Finished);
+                self.emit(Event::Finished);
             }
             Step::Moved => {}
             Step::Wait => return Ok(Read::Wait),

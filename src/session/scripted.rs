@@ -38,6 +38,8 @@ pub struct ScriptedTranslator {
     word_starts: Vec<u32>,
     continuations: Vec<u32>,
     labels: Vec<u32>,
+    /// Of the source, special ones included.
+    num_labels: u32,
     /// A job that fails, in every utterance.
     pub failure: Option<Failure>,
 }
@@ -70,8 +72,9 @@ impl ScriptedTranslator {
         let pieces = (0..target.vocab_size() as u32).filter(|&id| !target.decode(&[id]).is_empty());
         let (word_starts, continuations) = pieces.partition(|&id| target.begins_word(id));
         let source = &assets.source_tokenizer;
-        let labels = (0..source.vocab_size() as u32).filter(|&id| !source.is_special(id)).collect();
-        Self { spec: assets.spec.clone(), word_starts, continuations, labels, failure: None }
+        let num_labels = source.vocab_size() as u32;
+        let labels = (0..num_labels).filter(|&id| !source.is_special(id)).collect();
+        Self { spec: assets.spec.clone(), word_starts, continuations, labels, num_labels, failure: None }
     }
 
     /// The first choice of each state among the classes in order of preference, and the piece within the class.
@@ -101,7 +104,7 @@ impl ScriptedTranslator {
                 state.heard = pieces.iter().fold(mix(state.heard, 1), |hash, &piece| mix(hash, piece.into()));
                 state.num_segments += 1;
                 state.num_steps += STEPS_PER_WORD;
-                return Ok(Encoded { state, labels: Vec::new(), blank_probs: Vec::new() });
+                return Ok(Encoded { state, log_probs: Vec::new() });
             }
         };
         let num_frames = frames.len() / self.spec.num_mel_bins.max(1);
@@ -118,11 +121,14 @@ impl ScriptedTranslator {
             let label = self.labels.get(hash as usize % self.labels.len().max(1));
             label.filter(|_| hash >> 60 < 4).copied().unwrap_or(self.spec.blank)
         };
-        let labels: Vec<u32> = (0..num_steps).map(label).collect();
-        let blank_probs = labels.iter().map(|&label| if label == self.spec.blank { 1.0 } else { 0.0 }).collect();
+        let row = |step| {
+            let best = label(step);
+            (0..self.num_labels).map(move |label| if label == best { 0.0 } else { f32::NEG_INFINITY })
+        };
+        let log_probs = (0..num_steps).flat_map(row).collect();
         state.num_segments += 1;
         state.num_steps += num_steps;
-        Ok(Encoded { state, labels, blank_probs })
+        Ok(Encoded { state, log_probs })
     }
 
     fn decode_one(&self, job: DecodeJob<ScriptedState>) -> Result<Decoded<ScriptedState>, TranslatorError> {
@@ -238,5 +244,6 @@ pub fn scripted_assets() -> Result<SessionAssets, TextError> {
         source_tokenizer: Tokenizer::train_source([ENGLISH; 3], 0)?,
         target_tokenizer: Tokenizer::train_cased([GERMAN; 3], 60)?,
         letters: None,
+        reads: None,
     })
 }

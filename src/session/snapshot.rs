@@ -13,13 +13,14 @@ use thiserror::Error;
 
 use super::{
     Core, Session, SessionAssets, SessionError,
+    cascade::{Reader, Words},
     source::SourceState,
     translator::{Translator, TranslatorError, TranslatorSpec},
 };
 
 const MAGIC: &[u8; 4] = b"DCSN";
 /// Counts up whenever a field of anything inside changes.
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
 /// Larger than any session, smaller than what could hurt.
@@ -54,6 +55,13 @@ pub enum SnapshotError {
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
     spec: TranslatorSpec,
+    hears: Half,
+    reads: Option<(Half, Words)>,
+}
+
+/// A session, or one of two that are one.
+#[derive(Serialize, Deserialize)]
+struct Half {
     core: Core,
     source: SourceState,
     state: Option<Vec<u8>>,
@@ -66,15 +74,16 @@ impl<S: Clone + Send + 'static> Session<S> {
     /// If a request is in flight, events wait to be polled, the session has failed, or the translator cannot write.
     pub fn to_bytes<T: Translator<State = S>>(&self, translator: &T) -> Result<Vec<u8>, SnapshotError> {
         self.check()?;
-        if self.in_flight.is_some() {
+        let is_reading = self.reader.as_ref().is_some_and(|reader| reader.is_asked);
+        if self.in_flight.is_some() || is_reading {
             return Err(SnapshotError::InFlight);
         }
         if !self.events.is_empty() {
             return Err(SnapshotError::EventsPending(self.events.len()));
         }
-        let state = self.state.as_ref().map(|state| translator.state_to_bytes(state)).transpose()?;
-        let spec = self.assets.spec.clone();
-        let snapshot = Snapshot { spec, core: self.core.clone(), source: self.source.state(), state };
+        let (spec, hears) = (self.assets.spec.clone(), self.half(translator)?);
+        let reads = self.reader.as_ref().map(|reader| Ok((reader.session.half(translator)?, reader.words.clone())));
+        let snapshot = Snapshot { spec, hears, reads: reads.transpose().map_err(SnapshotError::Translator)? };
         let damaged = |error: postcard::Error| SnapshotError::Damaged(error.to_string());
         let body = postcard::to_allocvec(&snapshot).map_err(damaged)?;
         Ok([MAGIC.as_slice(), &[VERSION], &Sha256::digest(&body), &body].concat())
@@ -95,17 +104,44 @@ impl<S: Clone + Send + 'static> Session<S> {
         if !rest.is_empty() {
             return Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len())));
         }
-        let Snapshot { spec, core, source, state } = snapshot;
+        let Snapshot { spec, hears, reads } = snapshot;
         if spec != assets.spec {
             return Err(SnapshotError::OtherTranslator(Box::new(spec)));
         }
-        let mut session = Self::new(core.config.clone(), assets)?;
-        if !session.source.restore(source, &spec) {
-            return Err(SnapshotError::Damaged("its counters contradict each other".into()));
+        let contradicts = || SnapshotError::Damaged("its parts contradict each other".into());
+        let reader = match (reads, &assets.reads) {
+            (Some((half, words)), Some(reads)) => {
+                let session = half.resume(Arc::clone(reads), translator)?.ok_or_else(contradicts)?;
+                Some(Box::new(Reader::resumed(session, words)))
+            }
+            (None, _) => None,
+            (Some(_), None) => return Err(contradicts()),
+        };
+        let session = hears.resume(assets, translator)?.ok_or_else(contradicts)?;
+        Ok(Self { reader, ..session })
+    }
+
+    fn half<T: Translator<State = S>>(&self, translator: &T) -> Result<Half, TranslatorError> {
+        let state = self.state.as_ref().map(|state| translator.state_to_bytes(state)).transpose()?;
+        Ok(Half { core: self.core.clone(), source: self.source.state(), state })
+    }
+}
+
+impl Half {
+    /// `None` if its counters contradict each other.
+    fn resume<T: Translator>(
+        self,
+        assets: Arc<SessionAssets>,
+        translator: &T,
+    ) -> Result<Option<Session<T::State>>, SnapshotError> {
+        let spec = assets.spec.clone();
+        let mut session = Session::alone(self.core.config.clone(), assets)?;
+        if !session.source.restore(self.source, &spec) {
+            return Ok(None);
         }
-        session.core = core;
-        session.state = state.map(|bytes| translator.state_from_bytes(&bytes)).transpose()?;
-        Ok(session)
+        session.core = self.core;
+        session.state = self.state.map(|bytes| translator.state_from_bytes(&bytes)).transpose()?;
+        Ok(Some(session))
     }
 }
 

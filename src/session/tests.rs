@@ -54,6 +54,14 @@ pub(super) fn wait_k(k: usize) -> Session<ScriptedState> {
     session(PolicyKind::WaitK { k })
 }
 
+/// As if every step were a blank.
+fn deafen(log_probs: &mut [f32]) {
+    for row in log_probs.chunks_mut(assets().source_tokenizer.vocab_size()) {
+        row.fill(f32::NEG_INFINITY);
+        row[assets().spec.blank as usize] = 0.0;
+    }
+}
+
 pub(super) fn events<S: Clone>(session: &mut Session<S>) -> Vec<Event> {
     std::iter::from_fn(|| session.poll_event()).collect()
 }
@@ -213,7 +221,7 @@ fn what_is_not_heard_is_not_said() {
         while let Some(request) = session.next_request().unwrap() {
             let mut reply = request.serve(&translator);
             if let (Reply::Encoded(encoded), true) = (&mut reply, is_deaf) {
-                encoded.labels.fill(assets().spec.blank);
+                deafen(&mut encoded.log_probs);
             }
             session.answer(reply).unwrap();
         }
@@ -332,7 +340,7 @@ fn replies_that_break_the_contract_are_refused() {
     };
     let mut short = wait_k(1);
     let Reply::Encoded(encoded) = Request::Encode(request(&mut short)).serve(&translator()) else { panic!() };
-    let reply = Reply::Encoded(Encoded { labels: vec![0; 7], ..encoded.clone() });
+    let reply = Reply::Encoded(Encoded { log_probs: vec![0.0; 7], ..encoded.clone() });
     assert!(matches!(short.answer(reply), Err(SessionError::InvalidReply(_))));
 
     let mut other = wait_k(1);

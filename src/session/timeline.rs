@@ -17,7 +17,6 @@ pub(crate) struct Span {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timeline {
     encoded: Span,
-    last_segment: Span,
     /// The segments that contain speech.
     speech: Vec<Span>,
     /// Beginning of the last word's span.
@@ -27,28 +26,22 @@ pub(crate) struct Timeline {
 impl Timeline {
     pub(crate) fn new(start_ms: u64) -> Self {
         let nothing = Span { start_ms, end_ms: start_ms };
-        Self { encoded: nothing, last_segment: nothing, speech: Vec::new(), last_start_ms: start_ms }
+        Self { encoded: nothing, speech: Vec::new(), last_start_ms: start_ms }
     }
 
     /// Adds the next segment.
-    pub(crate) fn accept_segment(&mut self, duration_ms: u64, speech: bool) -> Span {
+    pub(crate) fn accept_segment(&mut self, duration_ms: u64, speech: bool) {
         let start_ms = self.encoded.end_ms;
         let segment = Span { start_ms, end_ms: start_ms + duration_ms };
         self.encoded.end_ms = segment.end_ms;
-        self.last_segment = segment;
         if speech {
             self.speech.push(segment);
         }
-        segment
     }
 
     /// Everything encoded so far.
     pub(crate) fn encoded(&self) -> Span {
         self.encoded
-    }
-
-    pub(crate) fn last_segment(&self) -> Span {
-        self.last_segment
     }
 
     pub(crate) fn speech_segments(&self) -> usize {

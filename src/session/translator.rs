@@ -27,7 +27,7 @@ pub struct TranslatorSpec {
     pub max_tokens: usize,
     /// Under wait-k a word sees the last `k` and so many more segments; without a number all of them.
     pub reach_segments: Option<usize>,
-    /// Source vocabulary's blank label, as it appears in [`Encoded::labels`].
+    /// Source vocabulary's blank label, a column of [`Encoded::log_probs`].
     pub blank: u32,
 }
 
@@ -43,6 +43,11 @@ impl TranslatorSpec {
             PolicyKind::WaitK { k } => self.reach_segments.map(|reach| (k + reach) * self.steps_per_segment),
             PolicyKind::Offline { .. } | PolicyKind::Transcribe => None,
         }
+    }
+
+    /// Time that an encoder step stands for, in milliseconds (40).
+    pub fn step_ms(&self) -> u64 {
+        self.frames_per_step as u64 * u64::from(self.frame_shift_ms)
     }
 
     /// Duration of a full segment, in milliseconds.
@@ -96,11 +101,9 @@ impl SourceInput {
 pub struct Encoded<S> {
     /// The next state.
     pub state: S,
-    /// Best label of the connectionist temporal classification (CTC) head, one an encoder step:
-    /// `ceil(num_frames / frames_per_step)` of them, blanks and repeats included. Text has none.
-    pub labels: Vec<u32>,
-    /// Probability of the blank at each of these steps.
-    pub blank_probs: Vec<f32>,
+    /// What the connectionist temporal classification (CTC) head says of each label: natural log-probabilities, row-major
+    /// `(ceil(num_frames / frames_per_step), source labels)`. Text has none.
+    pub log_probs: Vec<f32>,
 }
 
 /// Which tokens may come next.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use decalage::bundle::Bundle;
-use decalage::engine::{LoadError, Recording, TorchTranslator, session_assets, text_session_assets};
+use decalage::engine::{Cascade, LoadError, Recording, TorchTranslator, session_assets, text_session_assets};
 use decalage::eval::{Clip, Instance};
 use decalage::policy::PolicyKind;
 use decalage::session::cutter::CutterConfig;
@@ -36,12 +36,11 @@ impl Evaluate {
         let (send, receive) = mpsc::channel();
         let work = || -> Result<()> {
             tch::set_num_threads(1);
-            let speech = (!self.reads()).then(|| Model::hears(bundle)).transpose()?;
-            let text = (self.reads() || self.cascade).then(|| Model::reads(bundle)).transpose()?;
+            let model = Model::load(bundle, self.reads())?;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(example) = examples.get(index) else { return Ok(()) };
-                let clips = self.translate(index, example, speech.as_ref(), text.as_ref());
+                let clips = self.translate(index, example, &model);
                 // Whoever fails stops the others.
                 let clips = clips.with_context(|| format!("clip {}", example.id)).inspect_err(|_| {
                     next.store(examples.len(), Ordering::Relaxed);
@@ -64,13 +63,7 @@ impl Evaluate {
         Ok(all.into_iter().map(|(_, clips)| clips).collect())
     }
 
-    fn translate(
-        &self,
-        index: usize,
-        example: &Example,
-        speech: Option<&Model>,
-        text: Option<&Model>,
-    ) -> Result<Vec<Clip>> {
+    fn translate(&self, index: usize, example: &Example, model: &Model) -> Result<Vec<Clip>> {
         let input = match (&example.audio, self.reads()) {
             (_, true) => Input::Text(&example.english),
             (Some(path), false) => {
@@ -84,42 +77,29 @@ impl Evaluate {
             None => PolicyKind::Offline { beam_size: self.beam },
         };
         let clip = |lag| {
-            let reads = text
-                .map(|model| model.begin(SessionConfig { policy: policy(lag), ..SessionConfig::for_text() }))
-                .transpose()?;
-            let policy = if self.cascade { PolicyKind::Transcribe } else { policy(lag) };
             let utterances = CutterConfig { pause_ms: self.pause_ms, ..CutterConfig::default() };
-            let (vad_threshold, usual) = (self.vad_threshold, SessionConfig::default());
-            let config = SessionConfig { policy, vad_threshold, utterances, ..usual };
-            let recording = match (speech.map(|model| model.begin(config)).transpose()?, reads) {
-                (Some(hears), Some(reads)) => Recording::cascade(hears, reads),
-                (Some(one), None) | (None, Some(one)) => one,
-                (None, None) => bail!("nothing hears or reads"),
-            };
+            let usual = if self.reads() { SessionConfig::for_text() } else { SessionConfig::default() };
+            let (policy, vad_threshold, cascade) = (policy(lag), self.vad_threshold, !self.direct);
+            let recording = model.begin(SessionConfig { policy, vad_threshold, utterances, cascade, ..usual })?;
             translate_clip(index, example, &input, recording)
         };
         self.k.iter().map(clip).collect()
     }
 }
 
-/// A half of a bundle, loaded.
+/// A bundle, loaded.
 struct Model {
-    translator: TorchTranslator,
+    translator: Cascade<TorchTranslator>,
     assets: Arc<SessionAssets>,
 }
 
 impl Model {
-    fn hears(bundle: &Bundle) -> Result<Self> {
-        let translator = TorchTranslator::load(bundle, Device::Cpu)?;
-        Ok(Self { translator, assets: Arc::new(session_assets(&bundle.assets)) })
+    fn load(bundle: &Bundle, reads: bool) -> Result<Self> {
+        let assets = if reads { text_session_assets(bundle).ok_or(LoadError::NoText)? } else { session_assets(bundle) };
+        Ok(Self { translator: Cascade::load(bundle, Device::Cpu)?, assets: Arc::new(assets) })
     }
 
-    fn reads(bundle: &Bundle) -> Result<Self> {
-        let assets = text_session_assets(bundle).ok_or(LoadError::NoText)?;
-        Ok(Self { translator: TorchTranslator::load_text(bundle, Device::Cpu)?, assets: Arc::new(assets) })
-    }
-
-    fn begin(&self, config: SessionConfig) -> Result<Recording<'_, TorchTranslator>, SessionError> {
+    fn begin(&self, config: SessionConfig) -> Result<Recording<'_, Cascade<TorchTranslator>>, SessionError> {
         Recording::new(&self.translator, &self.assets, config)
     }
 }
@@ -135,7 +115,7 @@ fn translate_clip(
     index: usize,
     example: &Example,
     input: &Input<'_>,
-    mut recording: Recording<'_, TorchTranslator>,
+    mut recording: Recording<'_, Cascade<TorchTranslator>>,
 ) -> Result<Clip> {
     let (mut words, mut delays_ms, mut elapsed_ms, mut transcript) =
         (Vec::new(), Vec::new(), Vec::new(), String::new());

@@ -26,14 +26,14 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "TSV", required_unless_present = "pairs")]
     manifest: Option<PathBuf>,
     /// Sentence pairs, without header, read as with --text
-    #[arg(long, value_name = "TSV", conflicts_with_all = ["manifest", "cascade"])]
+    #[arg(long, value_name = "TSV", conflicts_with_all = ["manifest", "direct"])]
     pairs: Option<PathBuf>,
     /// Read the source text instead of hearing the clips: times count words, and nothing is a rate
     #[arg(long)]
     text: bool,
-    /// Translate the transcript, not the speech
+    /// Translate the speech itself, not its transcript
     #[arg(long, conflicts_with = "text")]
-    cascade: bool,
+    direct: bool,
     /// Folder of the model
     #[arg(long, value_name = "DIR", default_value = "models/en-de-small")]
     bundle: PathBuf,
@@ -122,7 +122,7 @@ impl Evaluate {
                 "pause_ms": self.pause_ms,
                 "threads": self.threads,
                 "text": self.reads(),
-                "cascade": self.cascade,
+                "direct": self.direct,
             });
             fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
         }

@@ -133,7 +133,8 @@ pub(super) async fn receive(app: &App, principal: &Principal, mut form: Multipar
             return Err(ApiError::invalid(Some("file"), "two files, allowed is one"));
         }
         let policy = settings.policy();
-        let config = SessionConfig { policy, ..SessionConfig::default() };
+        let cascade = app.config().model.cascade;
+        let config = SessionConfig { policy, cascade, ..SessionConfig::default() };
         let admitted = app.admit(principal, config, Pace::Recording)?;
         taken = Some((admitted, keep(app, &mut patience, field).await?, policy));
     }
