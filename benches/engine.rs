@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use decalage::audio::{AudioReader, Limits, SAMPLE_RATE_HZ};
 use decalage::bundle::Bundle;
-use decalage::engine::{Engine, EngineConfig, Input, Pace, TorchTranslator, session_assets};
+use decalage::engine::{Cascade, Engine, EngineConfig, Input, Pace, session_assets};
 use decalage::session::SessionConfig;
 use decalage::session::event::Event;
 use decalage::telemetry::Metrics;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Failure> {
 }
 
 fn start(bundle: &Arc<Bundle>, config: EngineConfig, threads: i32) -> Result<Engine, Failure> {
-    let assets = Arc::new(session_assets(&bundle));
+    let assets = Arc::new(session_assets(bundle));
     let bundle = Arc::clone(bundle);
     let make = move || {
         tch::set_num_threads(threads);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use decalage::audio::{AudioReader, Limits, SAMPLE_RATE_HZ};
 use decalage::bundle::Bundle;
-use decalage::engine::{Cascade, TorchTranslator, session_assets};
+use decalage::engine::{Cascade, session_assets};
 use decalage::policy::PolicyKind;
 use decalage::session::{Request, Session, SessionConfig};
 

@@ -9,7 +9,7 @@
 //! ```text
 //! audio/     bytes -> mono f32 samples at 16 kHz: containers, codecs, downmix, resampling, limits
 //! features/  samples -> log-mel filterbank frames, normalised by the bundle's statistics
-//! text/      text <-> token ids; ids -> words that cannot change; what is heard in a written text
+//! text/      text <-> token ids; ids -> words that cannot change; labels' probabilities -> the words that were heard
 //! policy/    counts of source and target -> READ or WRITE: wait-k on words, offline; an alarm for loops
 //! eval/      translations and delays -> BLEU, chrF, WER, AL, LAAL, DAL, AP; SimulEval's instance log
 //! session/   one stream's state machine: samples or text, and translator's answers in, requests and events out
@@ -19,8 +19,8 @@
 //! subtitles.rs  committed words -> srt and vtt
 //! bundle.rs  a folder of `models/` -> config, tokenizers, statistics and weights that fit together
 //! client/    a stream from the client's side: paced audio out, typed events in; many at once, and the verdict on a server
-//! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread, also
-//!            a cascade of one that hears and one that reads
+//! engine/    sessions' requests -> batched steps: streams for front ends, worker threads; a recording on one thread; one
+//!            translator of two networks, for a session that reads what it hears
 //! config/    file < environment < flags -> the server's one validated config
 //! telemetry/  every metric and its buckets; where the log and the spans go
 //! server/    sockets -> streams: limits, keys, websockets, recordings, OpenAPI, health, shutdown; the web page
@@ -38,7 +38,8 @@
 //! ```text
 //! audio bytes ─ audio ─▶ samples ─ features ─▶ frames (T, 80), 10 ms apart
 //!   ─ session: voice activity, utterances ─▶ segments of 32 frames
-//!   ─ Translator::encode (subsample ×4, segment-causal layers) ─▶ 8 encoder steps, 40 ms each; source labels
+//!   ─ Translator::encode (subsample ×4, segment-causal layers) ─▶ 8 encoder steps, 40 ms each; label probabilities
+//!   ─ text::Recognizer ─▶ words of the transcript ─▶ where the bundle reads: a second session, whose segments they are
 //!   ─ policy ─▶ READ: wait for the next segment │ WRITE: decide the next word
 //!   ─ Translator::decode (state in, state out) ─▶ token ─ text ─▶ whole words ─▶ session::event::Event
 //! ```

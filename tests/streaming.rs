@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/en-de-small")
 }
 
-fn load() -> (TorchTranslator, Arc<SessionAssets>, Vec<f32>) {
+fn load() -> (Cascade<TorchTranslator>, Arc<SessionAssets>, Vec<f32>) {
     tch::set_num_threads(1);
     let bundle = Bundle::open(&folder()).unwrap();
     let translator = Cascade::load(&bundle, tch::Device::Cpu).unwrap();
@@ -28,10 +28,9 @@ fn load() -> (TorchTranslator, Arc<SessionAssets>, Vec<f32>) {
 fn events(
     translator: &Cascade<TorchTranslator>,
     assets: &Arc<SessionAssets>,
-    policy: PolicyKind,
+    config: SessionConfig,
     pieces: impl Iterator<Item = Vec<f32>>,
 ) -> Vec<Event> {
-    let config = SessionConfig { policy, ..SessionConfig::default() };
     let mut session = Session::new(config, Arc::clone(assets)).unwrap();
     for piece in pieces {
         session.accept_waveform(&piece).unwrap();
@@ -54,12 +53,14 @@ fn words(events: &[Event]) -> Vec<String> {
 #[test]
 fn pieces_from_1_ms_to_5_s_say_the_same_at_the_same_time() {
     let (translator, assets, samples) = load();
-    let policy = PolicyKind::WaitK { k: 3 };
     let cut = |size: usize| samples.chunks(size).map(<[f32]>::to_vec);
-    let whole = events(&translator, &assets, policy, std::iter::once(samples.clone()));
-    assert!(words(&whole).len() >= 5, "five sentences were spoken: {:?}", words(&whole));
-    for size in [16, 1_600, 5_007, 80_000] {
-        assert_eq!(events(&translator, &assets, policy, cut(size)), whole, "pieces of {size} samples");
+    for cascade in [true, false] {
+        let config = || SessionConfig { policy: PolicyKind::WaitK { k: 3 }, cascade, ..SessionConfig::default() };
+        let whole = events(&translator, &assets, config(), std::iter::once(samples.clone()));
+        assert!(words(&whole).len() >= 5, "five sentences were spoken: {:?}", words(&whole));
+        for size in [16, 1_600, 5_007, 80_000] {
+            assert_eq!(events(&translator, &assets, config(), cut(size)), whole, "pieces of {size} samples");
+        }
     }
 }
 
@@ -67,7 +68,8 @@ fn pieces_from_1_ms_to_5_s_say_the_same_at_the_same_time() {
 fn every_policy_ends_and_words_keep_their_order() {
     let (translator, assets, samples) = load();
     for policy in [PolicyKind::WaitK { k: 1 }, PolicyKind::WaitK { k: 7 }, PolicyKind::Offline { beam_size: 4 }] {
-        let events = events(&translator, &assets, policy, samples.chunks(8_000).map(<[f32]>::to_vec));
+        let config = SessionConfig { policy, ..SessionConfig::default() };
+        let events = events(&translator, &assets, config, samples.chunks(8_000).map(<[f32]>::to_vec));
         assert_eq!(events.last(), Some(&Event::Finished), "{policy:?}");
         let (mut seq, mut start_ms) = (0, 0);
         for event in &events {

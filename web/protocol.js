@@ -29,7 +29,7 @@ export const SAMPLES_PER_MS = RATE_HZ / 1000;
 /**
  * Where a session is opened.
  * @param {string} base address of the server
- * @param {{model: string, k: number}} options `k`: lag of the wait-k policy, in segments of 320 ms
+ * @param {{model: string, k: number}} options `k`: lag of the wait-k policy, in words of what is heard
  */
 export function sessionUrl(base, { model, k }) {
   const url = new URL("/v1/realtime/translations", base);

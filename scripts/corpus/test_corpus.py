@@ -1,5 +1,6 @@
 """Tests of the corpus scripts that need no synthesiser: `python -m unittest discover scripts/corpus`."""
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,6 +12,7 @@ import audio
 import build
 import engines
 import manifest
+import misheard
 import nothing
 import pairs
 import texts
@@ -235,6 +237,20 @@ class Resume(WithFolder):
             part.append(["a", "a.flac", "s", "1.00", "One\ttwo.", "Eins."])
         with self.assertRaises(ValueError):
             manifest.Manifest(self.folder / "part.tsv", ["id", "english"])
+
+
+class Misheard(unittest.TestCase):
+    def test_what_was_heard_at_all_well_is_paired_with_every_translation(self):
+        rows = [
+            {"audio": "part/a.flac", "english": "Don't go, Tom!", "german": "Geh nicht!", "german2": "Geht nicht!"},
+            {"audio": "part/b.flac", "english": "It rains.", "german": "Es regnet.", "german2": ""},
+            {"audio": "part/c.flac", "english": "Nobody listened.", "german": "Keiner hörte zu."},
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            for name, transcript in (("a", " don't go dom"), ("b", "at trains on")):
+                Path(folder, f"{name}.json").write_text(json.dumps({"transcript": transcript}))
+            found = list(misheard.pairs(rows, Path(folder)))
+        self.assertEqual(found, [("don't go dom", "Geh nicht!"), ("don't go dom", "Geht nicht!")])
 
 
 class Voices(unittest.TestCase):

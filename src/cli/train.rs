@@ -93,6 +93,9 @@ pub(crate) struct Train {
     /// Probability of a telephone, or of Opus at a low rate
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     codec: f64,
+    /// Probability of a source without case, punctuation and digits, as a transcript is, in `text`
+    #[arg(long, default_value_t = 0.25, value_parser = share)]
+    as_heard: f64,
     /// Folder of noise clips
     #[arg(long, value_name = "DIR")]
     noise_dir: Option<PathBuf>,
@@ -167,6 +170,7 @@ impl Train {
                 noise: self.noise,
                 room: self.room,
                 codec: self.codec,
+                as_heard: self.as_heard,
                 join: self.join,
                 max_joined: self.max_joined,
                 specaugment: (!self.no_specaugment).then(SpecAugment::default),

@@ -37,11 +37,12 @@ impl TranslatorSpec {
         self.frames_per_step * self.steps_per_segment
     }
 
-    /// Encoder steps, the last ones, that a word sees; `None` for all of them.
+    /// Encoder steps, the last ones, that a word sees; `None` for all of them. Where nothing is translated one segment is kept.
     pub fn reach_steps(&self, policy: PolicyKind) -> Option<usize> {
         match policy {
             PolicyKind::WaitK { k } => self.reach_segments.map(|reach| (k + reach) * self.steps_per_segment),
-            PolicyKind::Offline { .. } | PolicyKind::Transcribe => None,
+            PolicyKind::Offline { .. } => None,
+            PolicyKind::Transcribe => Some(self.steps_per_segment),
         }
     }
 
@@ -274,5 +275,6 @@ mod tests {
         assert_eq!(spec.reach_steps(live), None);
         let spec = TranslatorSpec { reach_segments: Some(2), ..spec };
         assert_eq!((spec.reach_steps(live), spec.reach_steps(offline)), (Some(40), None));
+        assert_eq!(spec.reach_steps(PolicyKind::Transcribe), Some(8));
     }
 }

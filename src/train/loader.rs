@@ -21,10 +21,6 @@ use crate::text::{Tokenizer, normalize_source};
 /// Examples sorted together by length before they are cut into batches.
 const POOL: usize = 4096;
 
-/// Share of the text stage's sentences that are read as they are heard, in lower case and without punctuation, so that a
-/// transcript can be translated, too.
-const HEARD_SHARE: f64 = 0.25;
-
 /// Everything that a loader thread needs.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -211,7 +207,8 @@ impl Source {
         let mut german = Vec::new();
         for example in examples {
             // Nothing is said where there is only noise; the separator is no label there either.
-            let heard = self.reader.is_none() || rng.as_mut().is_some_and(|rng| rng.random_bool(HEARD_SHARE));
+            let heard = self.reader.is_none()
+                || rng.as_mut().is_some_and(|rng| rng.random_bool(self.options.augmentation.as_heard));
             let text = if heard { normalize_source(&example.english) } else { example.english.clone() };
             english.extend(Some(text).filter(|text| !text.is_empty()));
             let choice = rng.as_mut().map_or(0, |rng| rng.random_range(0..example.german.len().max(1)));

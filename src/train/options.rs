@@ -50,6 +50,8 @@ pub struct Augmentation {
     pub room: f64,
     /// Of a telephone, or Opus at a low rate.
     pub codec: f64,
+    /// Of reading a source as it is heard, in [`Task::Text`]: small letters, no punctuation, numbers spelt out.
+    pub as_heard: f64,
     /// Of joining clips with pauses, up to the longest utterance.
     pub join: f64,
     /// Of joining, 2 to so many.

@@ -83,6 +83,7 @@ fn options(task: Task, data: PathBuf, out: PathBuf) -> TrainOptions {
             noise: 0.5,
             room: 0.0,
             codec: 0.5,
+            as_heard: 0.25,
             join: 0.5,
             max_joined: 4,
             specaugment: Some(SpecAugment::default()),
