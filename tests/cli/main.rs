@@ -341,7 +341,7 @@ fn exports_what_it_can_serve() {
     let run =
         decalage(&["export", "--checkpoint", weights.to_str().unwrap(), "--assets", assets, "--out", &out, "--f32"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let said = |bundle: &str| decalage(&["translate", "--bundle", bundle, &clip("reference.wav")]).stdout;
+    let said = |bundle: &str| decalage(&["translate", "--direct", "--bundle", bundle, &clip("reference.wav")]).stdout;
     assert_eq!(said(&out), said(assets));
     let other = scratch.file("other.safetensors", b"nonsense");
     assert_eq!(decalage(&["export", "--checkpoint", &other, "--assets", assets, "--out", &out]).code, 1);
