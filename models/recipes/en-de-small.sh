@@ -41,7 +41,7 @@ for stage in $stages; do
         ;;
     text)
         decalage train --task text "${common[@]}" --data "$data/text/train.tsv" --dev "$data/text/dev.tsv" \
-            --out "$runs/text" --updates 5700 --decay 900 --batch 3000 --rate 2e-3 --warmup 300 --join 0.15 \
+            --out "$runs/text" --updates 5700 --decay 900 --batch 3000 --rate 2e-3 --warmup 300 --join 0.15 --as-heard 0.6 \
             --threads 1 --eval-every 500
         ;;
     ctc)
