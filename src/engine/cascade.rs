@@ -7,7 +7,7 @@ use crate::session::translator::{
     TranslatorError, TranslatorSpec,
 };
 
-/// See the [module](self).
+/// A network that hears and, in a bundle that reads, another that translates what was heard.
 #[derive(Debug)]
 pub struct Cascade<T> {
     /// Hears, and translates what it hears.
