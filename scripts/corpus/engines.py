@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 import audio
+import vocoder
 
 HELD_OUT = frozenset({"af_kore", "am_fenrir", "bf_emma", "bm_fable"})
 
@@ -62,10 +63,10 @@ class Kokoro:
         import onnxruntime
         from hibari.g2p import G2P
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(folder / "kokoro.onnx"), options)
+        self.options = onnxruntime.SessionOptions()
+        self.options.intra_op_num_threads = self.options.inter_op_num_threads = 1
+        self.options.log_severity_level = 3
+        self.session = self.load(folder)
         self.readers = {british: hibari.Hibari(g2p=G2P(british=british)) for british in (False, True)}
         files = {allowed(path.stem): path for path in folder.glob("*.bin")}
         self.rows = {name: np.fromfile(path, np.float32).reshape(-1, 1, 256) for name, path in files.items()}
@@ -73,6 +74,11 @@ class Kokoro:
         american, british = ([name for name in names if name[0] == accent] for accent in "ab")
         # Kokoro has three American voices for each British one: drawn evenly, British English would stay rare.
         self.kinds = [american, british, [name for name in names if name[0] not in "ab"]]
+
+    def load(self, folder: Path):
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(str(folder / "kokoro.onnx"), self.options)
 
     def speaker(self, draw):
         names = [str(draw.choice(self.kinds[draw.integers(len(self.kinds))])) for _ in range(2)]
@@ -94,7 +100,27 @@ class Kokoro:
             style = rows[min(len(ids) - 2, len(rows) - 1)].astype(np.float32)
             feed = {"tokens": np.asarray([ids], np.int64), "style": style, "speed": speed}
             waves.append(self.session.run(None, feed)[0])
-        return audio.to_rate(np.concatenate(waves), reader.sample_rate) if waves else np.zeros(0, np.float32)
+        rate_hz = reader.sample_rate * voice.get("formant", 1.0)
+        return audio.to_rate(np.concatenate(waves), rate_hz) if waves else np.zeros(0, np.float32)
+
+
+class KokoroLight(Kokoro):
+    """Kokoro with a small vocoder, ten times as fast; with it pitch and formants of a voice are drawn as well."""
+
+    def load(self, folder: Path):
+        return vocoder.SmallVocoder(folder, self.options)
+
+    def speaker(self, draw):
+        voice = super().speaker(draw)
+        return voice | {"pitch": draw.uniform(-2, 2), "formant": draw.uniform(0.9, 1.12)}
+
+    def label(self, voice):
+        return f"{super().label(voice)}_p{voice['pitch']:+.1f}_f{voice['formant']:.2f}"
+
+    def speak(self, english, voice, draw):
+        formant = voice["formant"]
+        self.session.draw, self.session.pitch = draw, 2 ** (voice["pitch"] / 12) / formant
+        return super().speak(english, voice | {"tempo": voice["tempo"] / formant}, draw)
 
 
 class Pico:
@@ -146,4 +172,4 @@ class Flite:
         return audio.to_rate(wave, rate_hz * voice["shift"])
 
 
-ENGINES = {"hibari": Hibari, "kokoro": Kokoro, "pico": Pico, "flite": Flite}
+ENGINES = {"hibari": Hibari, "kokoro": Kokoro, "kokoro-light": KokoroLight, "pico": Pico, "flite": Flite}

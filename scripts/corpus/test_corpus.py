@@ -267,6 +267,33 @@ class Voices(unittest.TestCase):
             for seed in range(20):
                 kokoro.speaker(build.generator(seed))
 
+    def test_formants_change_neither_pitch_nor_tempo(self):
+        class Speaks:
+            """A tenth of a second at 24 kHz, whatever it is to say."""
+
+            def run(self, _outputs, feed):
+                self.speed = feed["speed"][0]
+                return [np.ones(2400, np.float32)]
+
+        class Reads:
+            sample_rate = 24_000
+
+            def phonemize(self, english):
+                return [english]
+
+            def ids(self, phonemes):
+                return [0, *range(len(phonemes)), 0]
+
+        kokoro = object.__new__(engines.KokoroLight)
+        kokoro.session, kokoro.readers = Speaks(), {False: Reads()}
+        kokoro.rows = {"af_sky": np.zeros((510, 1, 256), np.float32)}
+        voice = {"names": ["af_sky", "af_sky"], "share": 1.0, "tempo": 1.1, "pitch": 12.0, "formant": 0.8}
+        wave = kokoro.speak("hello", voice, build.generator("clip"))
+        # What is played at 0.8 of its rate lasts longer and is lower, so it is spoken faster and higher.
+        self.assertAlmostEqual(kokoro.session.speed * 0.8, 1.1, places=5)
+        self.assertAlmostEqual(kokoro.session.pitch * 0.8, 2.0)
+        self.assertEqual(len(wave), 2000)
+
 
 if __name__ == "__main__":
     unittest.main()
