@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::features::{Cmvn, FbankConfig, FeatureError};
 use crate::model::{ConfigError, ModelConfig};
-use crate::text::{Letters, TextError, Tokenizer};
+use crate::text::{Language, TextError, Tokenizer};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -24,7 +24,7 @@ const CONFIG: &str = "config.json";
 const SOURCE: &str = "tokenizer-source.json";
 const TARGET: &str = "tokenizer-target.json";
 const CMVN: &str = "cmvn.json";
-const LETTERS: &str = "letters.bin";
+const LANGUAGE: &str = "language.bin";
 /// The weights.
 pub const WEIGHTS: &str = "model.safetensors";
 /// Behind the name of weights that are deflated.
@@ -70,7 +70,7 @@ pub struct Assets {
     /// The filterbank's statistics.
     pub cmvn: Cmvn,
     /// What tells the source language from others, if the bundle has it.
-    pub letters: Option<Letters>,
+    pub language: Option<Language>,
 }
 
 /// A bundle whose files are the ones that its manifest lists.
@@ -163,7 +163,7 @@ impl Assets {
             source: Tokenizer::from_file(folder.join(SOURCE))?,
             target: Tokenizer::from_file(folder.join(TARGET))?,
             cmvn: read_json(&folder.join(CMVN))?,
-            letters: letters(&folder.join(LETTERS))?,
+            language: language(&folder.join(LANGUAGE))?,
             config,
         };
         let model = &assets.config.model;
@@ -180,8 +180,8 @@ impl Assets {
         write(&folder.join(SOURCE), &self.source.to_bytes()?)?;
         write(&folder.join(TARGET), &self.target.to_bytes()?)?;
         write_json(&folder.join(CMVN), &self.cmvn)?;
-        if let Some(letters) = &self.letters {
-            write(&folder.join(LETTERS), &letters.to_bytes())?;
+        if let Some(language) = &self.language {
+            write(&folder.join(LANGUAGE), &language.to_bytes())?;
         }
         write_json(&folder.join(CONFIG), &self.config)
     }
@@ -218,7 +218,7 @@ impl Bundle {
         let text = weights(TEXT_WEIGHTS).map(text).transpose()?;
         let weights = weights(WEIGHTS).ok_or(BundleError::Unlisted(WEIGHTS))?;
         let mut assets = Assets::open(folder)?;
-        assets.letters = assets.letters.filter(|_| manifest.files.contains_key(LETTERS));
+        assets.language = assets.language.filter(|_| manifest.files.contains_key(LANGUAGE));
         Ok(Self { assets, weights, text, id })
     }
 
@@ -226,7 +226,7 @@ impl Bundle {
     pub fn seal(folder: &Path) -> Result<(), BundleError> {
         let mut files = BTreeMap::new();
         let deflated = [WEIGHTS, TEXT_WEIGHTS].map(|name| name.to_owned() + DEFLATED);
-        let names = [CONFIG, SOURCE, TARGET, CMVN, LETTERS, WEIGHTS, TEXT_WEIGHTS, TEXT_SOURCE].map(str::to_owned);
+        let names = [CONFIG, SOURCE, TARGET, CMVN, LANGUAGE, WEIGHTS, TEXT_WEIGHTS, TEXT_SOURCE].map(str::to_owned);
         for name in names.into_iter().chain(deflated) {
             let path = folder.join(&name);
             match fs::read(&path) {
@@ -257,9 +257,9 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> BundleError + '_ {
     |source| BundleError::File { path: path.to_owned(), source }
 }
 
-fn letters(path: &Path) -> Result<Option<Letters>, BundleError> {
+fn language(path: &Path) -> Result<Option<Language>, BundleError> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(Letters::from_bytes(&bytes)?)),
+        Ok(bytes) => Ok(Some(Language::from_bytes(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(file(path)(error)),
     }

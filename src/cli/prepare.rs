@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use decalage::bundle::{Assets, BundleConfig, format};
 use decalage::features::FbankConfig;
 use decalage::model::ModelConfig;
-use decalage::text::{Letters, Tokenizer, normalize_source};
+use decalage::text::{Language, Tokenizer, normalize_source};
 use decalage::train::{cmvn, read_pairs};
 
 /// Train tokenizers, measure the filterbank's statistics and write the config of a new model from English speech
@@ -52,7 +52,7 @@ impl Prepare {
         ensure!(!pairs.is_empty(), "{}: no sentence pairs", self.text.display());
         let source = Tokenizer::train_source(pairs.iter().map(|pair| &pair.english), self.source_vocab)?;
         let target = Tokenizer::train_cased(pairs.iter().flat_map(|pair| &pair.german), self.target_vocab)?;
-        let letters = Some(Letters::train(pairs.iter().map(|pair| normalize_source(&pair.english))));
+        let language = Some(Language::train(pairs.iter().map(|pair| normalize_source(&pair.english))));
         let features = FbankConfig::default();
         let cmvn = cmvn(&self.manifest, &features, self.clips).context("filterbank statistics")?;
         let (source_vocab, target_vocab) = (source.vocab_size(), target.vocab_size());
@@ -68,7 +68,7 @@ impl Prepare {
             features,
             model,
         };
-        Assets { config, source, target, cmvn, letters }.save(&self.out)?;
+        Assets { config, source, target, cmvn, language }.save(&self.out)?;
         eprintln!("{}: {source_vocab} source labels, {target_vocab} target pieces", self.out.display());
         Ok(())
     }

@@ -113,7 +113,7 @@ pub fn text_session_assets(bundle: &Bundle) -> Option<SessionAssets> {
         spec: text_spec(assets),
         source: SourceAssets::Text,
         source_tokenizer: text.source.clone(),
-        letters: None,
+        language: None,
         reads: None,
         target_tokenizer: assets.target.clone(),
     })
@@ -127,7 +127,7 @@ pub fn session_assets(bundle: &Bundle) -> SessionAssets {
         spec: spec(assets),
         source: SourceAssets::Speech { fbank: assets.config.features.clone(), cmvn: assets.cmvn.clone() },
         source_tokenizer: assets.source.clone(),
-        letters: assets.letters.clone(),
+        language: assets.language.clone(),
         target_tokenizer: assets.target.clone(),
     }
 }

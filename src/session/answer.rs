@@ -32,18 +32,21 @@ impl<S: Clone> Session<S> {
         // What is asked of single letters is asked at once, and of what the ear says without the language.
         let best: Vec<u32> = encoded.log_probs.chunks_exact(vocab).map(most_probable).collect();
         let labels = self.core.ctc.push(&best);
-        utterance.num_letters += segment.num_letters;
+        let mut num_letters = segment.num_letters;
         for &label in &labels {
             let characters = tokenizer.decode(&[label]);
-            utterance.num_letters += characters.chars().filter(|c| c.is_alphanumeric()).count();
-            if let Some(letters) = &self.assets.letters {
+            num_letters += characters.chars().filter(|c| c.is_alphanumeric()).count();
+            if let Some(language) = &self.assets.language {
                 let space = tokenizer.begins_word(label).then_some(' ');
-                space.into_iter().chain(characters.chars()).for_each(|c| self.core.likeness.hear(letters, c));
+                space.into_iter().chain(characters.chars()).for_each(|c| self.core.likeness.hear(language, c));
             }
         }
-        utterance.is_foreign =
-            self.assets.letters.is_some() && self.core.likeness.bits() > self.core.config.max_letter_bits;
-        let words = self.core.recognizer.push(tokenizer, self.assets.letters.as_ref(), &encoded.log_probs);
+        utterance.num_letters += num_letters;
+        utterance.density.hear(num_letters, segment.duration_ms);
+        let config = &self.core.config;
+        let is_foreign = self.assets.language.is_some() && self.core.likeness.bits() > config.max_letter_bits;
+        utterance.is_ignored = is_foreign || utterance.density.is_below(config.min_letters_per_s);
+        let words = self.core.recognizer.push(tokenizer, self.assets.language.as_ref(), &encoded.log_probs);
         self.transcribe(words);
         Ok(())
     }
@@ -188,13 +191,13 @@ mod tests {
     use super::super::tests::{dialogue, run, words};
     use super::super::{SessionAssets, SessionConfig};
     use super::*;
-    use crate::text::Letters;
+    use crate::text::Language;
 
     #[test]
     fn of_another_language_nothing_is_said() {
         for policy in [PolicyKind::WaitK { k: 1 }, PolicyKind::Offline { beam_size: 2 }] {
-            let listen = |letters: Option<Letters>| {
-                let assets = Arc::new(SessionAssets { letters, ..scripted_assets().unwrap() });
+            let listen = |language: Option<Language>| {
+                let assets = Arc::new(SessionAssets { language, ..scripted_assets().unwrap() });
                 let session = Session::new(SessionConfig { policy, ..SessionConfig::default() }, assets).unwrap();
                 let said = run(session, dialogue(), &[1600]);
                 let heard = said.iter().filter_map(|event| match event {
@@ -205,8 +208,8 @@ mod tests {
             };
             let (heard, all) = listen(None);
             assert!(all > 10, "{all} words of {heard:?}");
-            assert_eq!(listen(Some(Letters::train(vec![heard.as_str(); 50]))), (heard.clone(), all));
-            let (as_heard, foreign) = listen(Some(Letters::train(["zz qx qq xz"; 500])));
+            assert_eq!(listen(Some(Language::train(vec![heard.as_str(); 50]))), (heard.clone(), all));
+            let (as_heard, foreign) = listen(Some(Language::train(["zz qx qq xz"; 500])));
             assert_eq!(as_heard, heard, "the transcript stays");
             // Until there is some evidence, all is taken for the language.
             assert!(foreign <= 4, "{foreign} words");

@@ -2,7 +2,7 @@
 //!
 //! The half that reads is a session of its own whose text is the transcript. It has read all of it before the next frame is
 //! heard, so that its words name the audio that decided them.
-//! Invariant: of another language nothing is read, and an utterance ends when all of it is said.
+//! Invariant: of another language, and of what is not speech, nothing is read, and an utterance ends when all of it is said.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -60,8 +60,8 @@ impl<S: Clone> Reader<S> {
     /// A reader that has read nothing, if there is one.
     pub(super) fn new(config: &SessionConfig, assets: &SessionAssets) -> Result<Option<Box<Self>>, SessionError> {
         let Some(reads) = assets.reads.as_ref().filter(|_| config.cascade) else { return Ok(None) };
-        let SessionConfig { policy, tentative_tokens, .. } = *config;
-        let config = SessionConfig { policy, tentative_tokens, ..SessionConfig::for_text() };
+        let SessionConfig { policy, tentative_tokens, letters_per_word, .. } = *config;
+        let config = SessionConfig { policy, tentative_tokens, letters_per_word, ..SessionConfig::for_text() };
         Ok(Some(Box::new(Self::resumed(Session::new(config, Arc::clone(reads))?, Words::default()))))
     }
 
@@ -76,9 +76,9 @@ impl<S: Clone> Reader<S> {
 
 impl<S: Clone> Session<S> {
     pub(super) fn emit(&mut self, event: Event) {
-        let is_foreign = self.core.utterance.as_ref().is_some_and(|utterance| utterance.is_foreign);
+        let is_ignored = self.core.utterance.as_ref().is_some_and(|utterance| utterance.is_ignored);
         match &mut self.reader {
-            Some(reader) => reader.waiting.push_back((event, !is_foreign)),
+            Some(reader) => reader.waiting.push_back((event, !is_ignored)),
             None => self.events.push_back(event),
         }
     }
@@ -126,11 +126,11 @@ mod tests {
     use super::super::{SourceAssets, drive};
     use super::*;
     use crate::policy::PolicyKind;
-    use crate::text::Letters;
+    use crate::text::Language;
 
-    fn assets(letters: Option<Letters>) -> Arc<SessionAssets> {
+    fn assets(language: Option<Language>) -> Arc<SessionAssets> {
         let reads = SessionAssets { source: SourceAssets::Text, ..scripted_assets().unwrap() };
-        Arc::new(SessionAssets { reads: Some(Arc::new(reads)), letters, ..scripted_assets().unwrap() })
+        Arc::new(SessionAssets { reads: Some(Arc::new(reads)), language, ..scripted_assets().unwrap() })
     }
 
     fn config(policy: PolicyKind) -> SessionConfig {
@@ -218,13 +218,13 @@ mod tests {
 
     #[test]
     fn another_language_is_heard_but_not_read() {
-        let listen = |letters| {
-            let session = Session::new(config(PolicyKind::WaitK { k: 1 }), assets(letters)).unwrap();
+        let listen = |language| {
+            let session = Session::new(config(PolicyKind::WaitK { k: 1 }), assets(language)).unwrap();
             let said = run(session, dialogue(), &[1600]);
             (heard(&said), words(&said).len())
         };
         let (text, all) = listen(None);
-        let (as_heard, foreign) = listen(Some(Letters::train(["zz qx qq xz"; 500])));
+        let (as_heard, foreign) = listen(Some(Language::train(["zz qx qq xz"; 500])));
         assert_eq!(as_heard, text);
         assert!(foreign < all, "{foreign} of {all} words");
     }

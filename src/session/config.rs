@@ -13,7 +13,7 @@ use super::{
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
     policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, PolicyError, PolicyKind},
-    text::{Letters, Tokenizer},
+    text::{Language, Tokenizer},
 };
 
 /// How a session behaves.
@@ -36,10 +36,13 @@ pub struct SessionConfig {
     pub max_tokens_per_step: f32,
     /// Pieces after which a word must end.
     pub max_pieces_per_word: usize,
-    /// Letters of the transcript that must have been heard for each word of the translation: where a detector takes noise
+    /// Language of the transcript that must have been heard for each word of the translation: where a detector takes noise
     /// for speech, nothing is heard, and a decoder on its own would invent sentences. English has 4 or 5 letters for each
     /// word of its German, and of a voice that it hardly understands the CTC head still hears most. 0 does not ask.
     pub letters_per_word: usize,
+    /// While fewer letters a second are heard than this, on an average of the last words, it is not speech (music, say), and
+    /// nothing is said. 0 takes everything for speech.
+    pub min_letters_per_s: f32,
     /// While the letters heard surprise by more bits than this, on an average of the last words, they are of another language,
     /// which a recogniser takes for words that are none, and nothing is said. 64 takes all for the source language.
     pub max_letter_bits: f32,
@@ -69,6 +72,7 @@ impl Default for SessionConfig {
             max_tokens_per_step: 0.5,
             max_pieces_per_word: 16,
             letters_per_word: 2,
+            min_letters_per_s: 2.0,
             max_letter_bits: 5.25,
             word_beam_size: 2,
             lookahead_tokens: 3,
@@ -85,6 +89,7 @@ impl SessionConfig {
             policy: PolicyKind::Offline { beam_size: DEFAULT_BEAM_SIZE },
             max_tokens_per_step: 2.0,
             letters_per_word: 0,
+            min_letters_per_s: 0.0,
             tail_beam_size: DEFAULT_BEAM_SIZE,
             ..Self::default()
         }
@@ -109,6 +114,8 @@ impl SessionConfig {
         require(self.max_tokens_base <= 1000, "max_tokens_base", self.max_tokens_base, "0 to 1000")?;
         let pieces = self.max_pieces_per_word;
         require((1..=1000).contains(&pieces), "max_pieces_per_word", pieces, "1 to 1000")?;
+        let rate = self.min_letters_per_s;
+        require((0.0..=20.0).contains(&rate), "min_letters_per_s", rate, "0 to 20")?;
         let bits = self.max_letter_bits;
         require((0.0..=64.0).contains(&bits), "max_letter_bits", bits, "0 to 64")?;
         let beam = self.word_beam_size;
@@ -134,7 +141,7 @@ pub struct SessionAssets {
     /// Labels of the source transcript, or pieces of the text that is read.
     pub source_tokenizer: Tokenizer,
     /// Tells the source language from others in the transcript; none where all that is heard is taken for it.
-    pub letters: Option<Letters>,
+    pub language: Option<Language>,
     /// What sessions share that read the transcript, instead of translating the speech itself; none where nothing reads.
     pub reads: Option<Arc<SessionAssets>>,
     /// Tokens of the translation.

@@ -16,6 +16,7 @@
 mod answer;
 mod cascade;
 mod config;
+mod density;
 mod drive;
 pub mod event;
 mod guess;
@@ -313,7 +314,7 @@ impl<S: Clone> Session<S> {
         if !self.core.utterance.as_ref().is_some_and(Utterance::is_over) {
             return false;
         }
-        let words = self.core.recognizer.finish(&self.assets.source_tokenizer, self.assets.letters.as_ref());
+        let words = self.core.recognizer.finish(&self.assets.source_tokenizer, self.assets.language.as_ref());
         self.transcribe(words);
         self.core.ctc.reset();
         self.state = None;

@@ -243,7 +243,7 @@ pub fn scripted_assets() -> Result<SessionAssets, TextError> {
         source: SourceAssets::Speech { fbank: FbankConfig::default(), cmvn },
         source_tokenizer: Tokenizer::train_source([ENGLISH; 3], 0)?,
         target_tokenizer: Tokenizer::train_cased([GERMAN; 3], 60)?,
-        letters: None,
+        language: None,
         reads: None,
     })
 }

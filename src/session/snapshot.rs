@@ -20,7 +20,7 @@ use super::{
 
 const MAGIC: &[u8; 4] = b"DCSN";
 /// Counts up whenever a field of anything inside changes.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
 /// Larger than any session, smaller than what could hurt.
@@ -257,8 +257,8 @@ mod tests {
             );
         }
         let mut newer = bytes.clone();
-        newer[4] = 9;
-        assert_eq!(read(&newer), Some(SnapshotError::Version(9)));
+        newer[4] = VERSION + 1;
+        assert_eq!(read(&newer), Some(SnapshotError::Version(VERSION + 1)));
         let mut other = scripted_assets().unwrap();
         other.spec.steps_per_segment = 4;
         let foreign = Session::from_bytes(&bytes, Arc::new(other), &translator).err();

@@ -213,8 +213,8 @@ fn wait_k_is_what_the_model_was_trained_for() {
 
 #[test]
 fn what_is_not_heard_is_not_said() {
-    let said = |policy, letters_per_word, is_deaf: bool| {
-        let config = SessionConfig { policy, letters_per_word, ..SessionConfig::default() };
+    let said = |policy, letters_per_word, min_letters_per_s, is_deaf: bool| {
+        let config = SessionConfig { policy, letters_per_word, min_letters_per_s, ..SessionConfig::default() };
         let (mut session, translator) = (Session::new(config, assets()).unwrap(), translator());
         session.accept_waveform(dialogue()).unwrap();
         session.input_finished();
@@ -232,14 +232,14 @@ fn what_is_not_heard_is_not_said() {
         (heard.sum::<usize>(), words(&events).len())
     };
     for policy in [PolicyKind::WaitK { k: 1 }, PolicyKind::Offline { beam_size: 2 }] {
-        assert_eq!(said(policy, 2, true), (0, 0));
-        assert!(said(policy, 0, true).1 > 10);
-        let (letters, words) = said(policy, 9, false);
+        assert_eq!(said(policy, 2, 0.0, true), (0, 0));
+        assert!(said(policy, 0, 2.0, true).1 < said(policy, 0, 0.0, true).1, "no more once it is told from speech");
+        assert!(said(policy, 0, 0.0, true).1 > 10);
+        let (letters, words) = said(policy, 9, 0.0, false);
         // Of two utterances, each rounded up.
-        assert!(
-            words > 2 && words <= letters / 9 + 2 && words < said(policy, 0, false).1,
-            "{words} words, {letters} letters"
-        );
+        assert!(words > 2 && words <= letters / 9 + 2, "{words} words, {letters} letters");
+        assert!(words < said(policy, 0, 0.0, false).1);
+        assert_eq!(said(policy, 0, 2.0, false), said(policy, 0, 0.0, false));
     }
 }
 

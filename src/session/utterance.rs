@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{config::SessionConfig, timeline::Timeline, translator::Allowed};
+use super::{config::SessionConfig, density::Density, timeline::Timeline, translator::Allowed};
 use crate::policy::{Action, DEFAULT_BEAM_SIZE, PolicyKind, Progress, RepetitionGuard};
 
 /// One utterance's counters.
@@ -22,8 +22,9 @@ pub(crate) struct Utterance {
     pub(crate) num_steps: usize,
     /// Letters of the transcript so far.
     pub(crate) num_letters: usize,
-    /// What was heard last is of another language.
-    pub(crate) is_foreign: bool,
+    pub(crate) density: Density,
+    /// What was heard last is of another language, or not speech: nothing is said of it.
+    pub(crate) is_ignored: bool,
     pub(crate) source_ended: bool,
     /// More tokens than this no translation has.
     max_tokens: usize,
@@ -58,7 +59,8 @@ impl Utterance {
             timeline: Timeline::new(start_ms),
             num_steps: 0,
             num_letters: 0,
-            is_foreign: false,
+            density: Density::default(),
+            is_ignored: false,
             source_ended: false,
             max_tokens,
             complete: false,
@@ -125,7 +127,7 @@ impl Utterance {
 
     /// How many words may still come.
     fn words_left(&self, config: &SessionConfig) -> usize {
-        if self.is_foreign { 0 } else { config.max_words(self.num_letters).saturating_sub(self.num_words) }
+        if self.is_ignored { 0 } else { config.max_words(self.num_letters).saturating_sub(self.num_words) }
     }
 
     /// The last token decided, which has not been fed.

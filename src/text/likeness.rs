@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::letters::{Context, Letters, Symbol};
+use super::Language;
+use super::letters::{Context, Symbol};
 
 /// Letters that a letter is looked at with: with more of them what was misheard is as surprising as what is foreign.
 const ORDER: usize = 4;
@@ -30,12 +31,12 @@ impl Default for Likeness {
 
 impl Likeness {
     /// Hears one more character. Only small letters, apostrophes and the first of several spaces tell anything.
-    pub fn hear(&mut self, letters: &Letters, character: char) {
+    pub fn hear(&mut self, language: &Language, character: char) {
         let Some(last) = Symbol::of(character) else { return };
         if last == Symbol::SPACE && self.before.ends_with(Symbol::SPACE) {
             return;
         }
-        let bits = letters.bits(self.before, last, ORDER);
+        let bits = language.letters().bits(self.before, last, ORDER);
         self.bits += (bits - self.bits) * (1.0 - 0.5f32.powf(1.0 / HALF_LIFE));
         self.before.push(last);
     }
@@ -51,27 +52,27 @@ mod tests {
     use super::super::letters::tests::ENGLISH;
     use super::*;
 
-    fn after(letters: &Letters, text: &str) -> f32 {
+    fn after(language: &Language, text: &str) -> f32 {
         let mut likeness = Likeness::default();
-        text.chars().for_each(|character| likeness.hear(letters, character));
+        text.chars().for_each(|character| likeness.hear(language, character));
         likeness.bits()
     }
 
     #[test]
     fn what_was_counted_is_likely_and_another_language_is_not() {
-        let letters = Letters::train(ENGLISH.iter().cycle().take(600));
-        let known = after(&letters, ENGLISH[1]);
-        let near = after(&letters, "the kitchen is in the garden and there is nothing to do");
-        let far = after(&letters, "ich vermute dass der zug schon wieder eine verspätung haben wird");
+        let language = Language::train(ENGLISH.iter().cycle().take(600));
+        let known = after(&language, ENGLISH[1]);
+        let near = after(&language, "the kitchen is in the garden and there is nothing to do");
+        let far = after(&language, "ich vermute dass der zug schon wieder eine verspätung haben wird");
         assert!(known < near && near < 4.5 && far > 6.0, "{known} {near} {far}");
     }
 
     #[test]
     fn the_language_is_believed_again_after_some_words() {
-        let letters = Letters::train(ENGLISH.iter().cycle().take(600));
+        let language = Language::train(ENGLISH.iter().cycle().take(600));
         let mut likeness = Likeness::default();
         let mut hear = |text: &str| {
-            text.chars().for_each(|character| likeness.hear(&letters, character));
+            text.chars().for_each(|character| likeness.hear(&language, character));
             likeness.bits()
         };
         let foreign = hear("zwölf boxkämpfer jagen viktor quer über den großen sylter deich vorbei ");
@@ -81,8 +82,8 @@ mod tests {
 
     #[test]
     fn spaces_in_a_row_and_what_is_no_letter_tell_nothing() {
-        let letters = Letters::train(ENGLISH);
-        assert_eq!(after(&letters, "the  sea\t7"), after(&letters, "the sea"));
-        assert_eq!(after(&letters, ""), PRIOR_BITS);
+        let language = Language::train(ENGLISH);
+        assert_eq!(after(&language, "the  sea\t7"), after(&language, "the sea"));
+        assert_eq!(after(&language, ""), PRIOR_BITS);
     }
 }

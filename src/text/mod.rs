@@ -5,16 +5,19 @@
 
 mod ctc;
 mod detokenizer;
+mod language;
 mod letters;
 mod likeness;
+mod ngrams;
 mod normalize;
 mod numbers;
 mod recognizer;
 mod tokenizer;
+mod words;
 
 pub use ctc::CtcCollapse;
 pub use detokenizer::Detokenizer;
-pub use letters::Letters;
+pub use language::Language;
 pub use likeness::Likeness;
 pub use normalize::normalize_source;
 pub use recognizer::{Heard, Recognizer};
@@ -66,9 +69,9 @@ pub enum TextError {
     /// Training failed.
     #[error("cannot train a tokenizer: {0}")]
     Train(String),
-    /// Not a model of letters.
-    #[error("not a model of letters: {0}")]
-    Letters(String),
+    /// Not a model of a language.
+    #[error("not a model of a language: {0}")]
+    Language(String),
     /// A text cannot be encoded.
     #[error("cannot encode text: {0}")]
     Encode(String),

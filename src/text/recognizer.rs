@@ -2,28 +2,27 @@
 //! letters follow one another in the language.
 //!
 //! Hannun et al. 2014 ("First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs", arXiv
-//! 1408.2873, algorithm 1), whose language model counts words; here it counts letters, so that every word can be written. The CTC
-//! head hears `caris nd arepair` where `car is under repair` was said: half of its words are wrong, but a fifth of its letters.
-//! Invariants: words leave once, whole, and are final; a search whose words have left knows nothing of them but the last letters.
+//! 1408.2873, algorithm 1), whose language model counts words; here it also counts letters, so that every word can be written. The
+//! CTC head hears `caris nd arepair` where `car is under repair` was said: half of its words are wrong, but a fifth of its letters.
+//! Invariants: words leave once, whole, and are final; a search whose words have left knows nothing of them but the last ones.
 
 use std::collections::BTreeMap;
+use std::f32::consts::LN_2;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Letters, Tokenizer,
-    letters::{Context, ORDER, Symbol},
-    tokenizer::WORD_START,
-};
+use super::{Language, Tokenizer, language::Reader, letters::Symbol, tokenizer::WORD_START};
 
 /// Hypotheses kept where the language is known; where it is not, nothing would tell them apart.
-const BEAM_SIZE: usize = 16;
+const BEAM_SIZE: usize = 48;
+/// Those that are so many nats behind the best are given up.
+const MARGIN: f32 = 12.0;
 /// Less probable labels are not looked at.
 const MIN_LOG_PROB: f32 = -7.0;
 /// What a nat of the language counts against a nat of what was heard,
-const LETTERS_WEIGHT: f32 = 0.5;
+const LANGUAGE_WEIGHT: f32 = 0.8;
 /// and what a letter is given for it, in nats: without, short texts would win.
-const LETTER_BONUS: f32 = 1.0;
+const LETTER_BONUS: f32 = 1.5;
 /// Words behind which a word is final, whatever else it might have been: what follows it tells most of it.
 const HELD_WORDS: usize = 1;
 
@@ -53,7 +52,7 @@ struct Path {
     labels: Vec<u32>,
     /// Where each was heard first.
     steps: Vec<u32>,
-    context: Context,
+    read: Reader,
     /// Natural log-probability of all ways to hear it that end with a blank,
     blank: f32,
     /// and of those that end with its last label.
@@ -76,22 +75,25 @@ impl Path {
         Self { blank: f32::NEG_INFINITY, label: f32::NEG_INFINITY, ..self.clone() }
     }
 
-    fn extended(&self, label: u32, step: u32, piece: &str, letters: Option<&Letters>) -> Self {
+    fn extended(&self, label: u32, step: u32, piece: &str, language: Option<&Language>) -> Self {
         let mut path = self.unheard();
         path.labels.push(label);
         path.steps.push(step);
         let symbols = piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
-        symbols.for_each(|symbol| path.spell(symbol, letters));
+        symbols.for_each(|symbol| path.spell(symbol, language));
         path
     }
 
-    fn spell(&mut self, symbol: Symbol, letters: Option<&Letters>) {
-        let again = symbol == Symbol::SPACE && self.context.ends_with(Symbol::SPACE);
-        if let Some(letters) = letters.filter(|_| !again) {
-            let nats = letters.bits(self.context, symbol, ORDER) * std::f32::consts::LN_2;
-            self.prior += LETTER_BONUS - LETTERS_WEIGHT * nats;
-            self.context.push(symbol);
+    fn spell(&mut self, symbol: Symbol, language: Option<&Language>) {
+        if let Some(bits) = language.and_then(|language| self.read.push(language, symbol)) {
+            self.prior += LETTER_BONUS - LANGUAGE_WEIGHT * bits * LN_2;
         }
+    }
+
+    /// Nothing more is said.
+    fn end(&mut self, language: Option<&Language>) {
+        self.spell(Symbol::SPACE, language);
+        self.prior -= language.map_or(0.0, |language| LANGUAGE_WEIGHT * self.read.end_bits(language) * LN_2);
     }
 }
 
@@ -104,9 +106,9 @@ impl Recognizer {
 
     /// Hears more of the utterance: natural log-probabilities, row-major `(steps, labels of the tokenizer)`. The words that have
     /// become final; none for no steps.
-    pub fn push(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>, log_probs: &[f32]) -> Vec<Heard> {
+    pub fn push(&mut self, tokenizer: &Tokenizer, language: Option<&Language>, log_probs: &[f32]) -> Vec<Heard> {
         for step in log_probs.chunks_exact(tokenizer.vocab_size()) {
-            self.step(tokenizer, letters, step);
+            self.step(tokenizer, language, step);
         }
         let Some((best, others)) = self.paths.split_first() else { return Vec::new() };
         let starts: Vec<usize> = word_starts(tokenizer, &best.labels).collect();
@@ -130,19 +132,23 @@ impl Recognizer {
     }
 
     /// The utterance is over: its last words. What comes next is another one.
-    pub fn finish(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>) -> Vec<Heard> {
-        self.paths.iter_mut().for_each(|path| path.spell(Symbol::SPACE, letters));
+    pub fn finish(&mut self, tokenizer: &Tokenizer, language: Option<&Language>) -> Vec<Heard> {
+        self.paths.iter_mut().for_each(|path| path.end(language));
         let best = self.paths.iter().reduce(|best, path| if path.score() > best.score() { path } else { best });
         let words = best.map(|path| heard(tokenizer, path, path.labels.len())).unwrap_or_default();
         *self = Self::new(self.blank);
         words
     }
 
-    fn step(&mut self, tokenizer: &Tokenizer, letters: Option<&Letters>, log_probs: &[f32]) {
+    fn step(&mut self, tokenizer: &Tokenizer, language: Option<&Language>, log_probs: &[f32]) {
         let log_prob = |label: u32| log_probs.get(label as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let piece = |label: u32| Some((label, tokenizer.piece(label).filter(|_| !tokenizer.is_special(label))?));
         let likely = (0..log_probs.len() as u32).filter(|&label| log_prob(label) > MIN_LOG_PROB);
         let likely: Vec<(u32, &str)> = likely.filter_map(piece).collect();
+        // What the best one has with nothing added; the most that a letter adds is its bonus, or a word that is more probable than its
+        // letters, which the margin leaves room for.
+        let staying = |path: &Path| path.score() + log_prob(self.blank);
+        let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - MARGIN;
         // In order, so that of equally good ones always the same is kept.
         let mut next: BTreeMap<Vec<u32>, Path> = BTreeMap::new();
         for path in &self.paths {
@@ -158,10 +164,10 @@ impl Recognizer {
                 }
                 // A label counts twice only with a blank between.
                 let before = if repeats { path.blank } else { path.log_prob() };
-                if before > f32::NEG_INFINITY {
+                if before + log_prob(label) + path.prior + LETTER_BONUS > floor {
                     let labels = [path.labels.as_slice(), &[label]].concat();
                     let longer = next.entry(labels);
-                    let longer = longer.or_insert_with(|| path.extended(label, self.num_steps, piece, letters));
+                    let longer = longer.or_insert_with(|| path.extended(label, self.num_steps, piece, language));
                     longer.label = log_add(longer.label, before + log_prob(label));
                 }
             }
@@ -170,7 +176,9 @@ impl Recognizer {
         self.num_steps += 1;
         self.paths = next.into_values().collect();
         self.paths.sort_by(|a, b| b.score().total_cmp(&a.score()));
-        self.paths.truncate(if letters.is_some() { BEAM_SIZE } else { 1 });
+        let floor = self.paths.first().map_or(0.0, Path::score) - MARGIN;
+        self.paths.retain(|path| path.score() >= floor);
+        self.paths.truncate(if language.is_some() { BEAM_SIZE } else { 1 });
     }
 }
 
@@ -245,37 +253,37 @@ mod tests {
         let tokenizer = characters();
         let mut recognizer = Recognizer::new(BLANK);
         let unsure: &[(&str, f32)] = &[("a", 0.4), ("", 0.6)];
-        let letters = Letters::train(["a"; 50]);
-        recognizer.push(&tokenizer, Some(&letters), &steps(&tokenizer, &[unsure, unsure]));
+        let language = Language::train(["a"; 50]);
+        recognizer.push(&tokenizer, Some(&language), &steps(&tokenizer, &[unsure, unsure]));
         let path = recognizer.paths.iter().find(|path| path.labels.len() == 1).unwrap();
         assert!((path.log_prob().exp() - 0.64).abs() < 1e-4, "{path:?}");
     }
 
     #[test]
     fn the_language_decides_between_what_sounds_alike() {
-        let (tokenizer, letters) = (characters(), Letters::train(ENGLISH.iter().cycle().take(60)));
-        let heard = |letters: Option<&Letters>| {
+        let (tokenizer, language) = (characters(), Language::train(ENGLISH.iter().cycle().take(60)));
+        let heard = |language: Option<&Language>| {
             let mut recognizer = Recognizer::new(BLANK);
             let log_probs = spelled(&tokenizer, " th?r? is nothing l?ft to ?at");
-            let words = [recognizer.push(&tokenizer, letters, &log_probs), recognizer.finish(&tokenizer, letters)];
+            let words = [recognizer.push(&tokenizer, language, &log_probs), recognizer.finish(&tokenizer, language)];
             text(&tokenizer, &words.concat())
         };
         assert_eq!(heard(None), "thara is nothing laft to aat");
-        assert_eq!(heard(Some(&letters)), "there is nothing left to eat");
+        assert_eq!(heard(Some(&language)), "there is nothing left to eat");
     }
 
     #[test]
     fn a_word_is_final_behind_the_next_and_has_its_time() {
-        let (tokenizer, letters) = (characters(), Letters::train(ENGLISH.iter().cycle().take(60)));
+        let (tokenizer, language) = (characters(), Language::train(ENGLISH.iter().cycle().take(60)));
         let mut recognizer = Recognizer::new(BLANK);
-        let mut hear = |text: &str| recognizer.push(&tokenizer, Some(&letters), &spelled(&tokenizer, text));
+        let mut hear = |text: &str| recognizer.push(&tokenizer, Some(&language), &spelled(&tokenizer, text));
         assert_eq!(hear(" th"), []);
         assert_eq!(hear("e"), []);
         let words: Vec<Heard> = [" kitchen", " is", " in"].into_iter().flat_map(&mut hear).collect();
         assert_eq!(text(&tokenizer, &words[..1]), "the");
         // The mark has two steps, each letter has two.
         assert_eq!((words[0].start_step, words[0].end_step), (2, 7));
-        let rest = recognizer.finish(&tokenizer, Some(&letters));
+        let rest = recognizer.finish(&tokenizer, Some(&language));
         assert_eq!(text(&tokenizer, &[words, rest].concat()), "the kitchen is in");
         assert_eq!(recognizer, Recognizer::new(BLANK));
     }

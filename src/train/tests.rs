@@ -55,7 +55,7 @@ fn assets() -> Assets {
         source,
         target,
         cmvn,
-        letters: None,
+        language: None,
     }
 }
 

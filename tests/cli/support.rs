@@ -128,7 +128,7 @@ fn random_bundle(folder: &Path) {
     let cmvn = Cmvn::new(vec![8.0; bins], vec![0.3; bins]).unwrap();
     let (source_language, target_language) = ("en".to_owned(), "de".to_owned());
     let config = BundleConfig { format: format(), source_language, target_language, features, model };
-    Assets { config: config.clone(), source, target, cmvn, letters: None }.save(folder).unwrap();
+    Assets { config: config.clone(), source, target, cmvn, language: None }.save(folder).unwrap();
     tch::manual_seed(7);
     let store = nn::VarStore::new(Device::Cpu);
     let _network = SpeechTranslator::new(&store.root(), &config.model, Kind::Float);
