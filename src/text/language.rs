@@ -33,7 +33,7 @@ impl Language {
     pub fn train<S: AsRef<str>>(sentences: impl IntoIterator<Item = S, IntoIter: Clone>) -> Self {
         let sentences = sentences.into_iter();
         let spaced = |sentence: S| spaced(sentence.as_ref()).collect::<Vec<_>>();
-        let words = |sentence: S| sentence.as_ref().split_whitespace().map(word).collect::<Vec<_>>();
+        let words = |sentence: S| sentence.as_ref().split_whitespace().map(Word::of).collect::<Vec<_>>();
         let letters = Letters::train(sentences.clone().map(spaced));
         Self(Arc::new(Tables { letters, words: Words::train(sentences.map(words)) }))
     }
@@ -127,12 +127,6 @@ impl Reader {
 /// A sentence's symbols, with one space between words and one at the end.
 fn spaced(sentence: &str) -> impl Iterator<Item = Symbol> + '_ {
     sentence.split_whitespace().flat_map(|word| word.chars().filter_map(Symbol::of).chain([Symbol::SPACE]))
-}
-
-fn word(letters: &str) -> Word {
-    let mut word = Word::default();
-    letters.chars().filter_map(Symbol::of).for_each(|symbol| word.push(symbol));
-    word
 }
 
 #[cfg(test)]

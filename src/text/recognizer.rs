@@ -59,6 +59,19 @@ struct Path {
     label: f32,
     /// What the language says of it, in nats.
     prior: f32,
+    /// What it says of one more label; a path stays for some steps, and the tables are large.
+    #[serde(skip)]
+    told: Told,
+}
+
+/// By label: the prior with it, and the text read so far. Equal to any other, as it can be told again.
+#[derive(Debug, Clone, Default)]
+struct Told(BTreeMap<u32, (f32, Reader)>);
+
+impl PartialEq for Told {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Path {
@@ -70,18 +83,25 @@ impl Path {
         self.log_prob() + self.prior
     }
 
-    /// The same text, of which nothing has been heard at this step yet.
-    fn unheard(&self) -> Self {
-        Self { blank: f32::NEG_INFINITY, label: f32::NEG_INFINITY, ..self.clone() }
-    }
-
-    fn extended(&self, label: u32, step: u32, piece: &str, language: Option<&Language>) -> Self {
-        let mut path = self.unheard();
-        path.labels.push(label);
-        path.steps.push(step);
-        let symbols = piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
-        symbols.for_each(|symbol| path.spell(symbol, language));
-        path
+    /// The text with one more label, of which nothing has been heard at this step yet.
+    fn extended(&mut self, label: u32, step: u32, piece: &str, language: Option<&Language>) -> Self {
+        let Self { read, prior, told, .. } = self;
+        let (prior, read) = told.0.entry(label).or_insert_with(|| {
+            let mut longer = Self { read: read.clone(), prior: *prior, ..Self::default() };
+            let symbols =
+                piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
+            symbols.for_each(|symbol| longer.spell(symbol, language));
+            (longer.prior, longer.read)
+        });
+        Self {
+            labels: [self.labels.as_slice(), &[label]].concat(),
+            steps: [self.steps.as_slice(), &[step]].concat(),
+            read: read.clone(),
+            blank: f32::NEG_INFINITY,
+            label: f32::NEG_INFINITY,
+            prior: *prior,
+            told: Told::default(),
+        }
     }
 
     fn spell(&mut self, symbol: Symbol, language: Option<&Language>) {
@@ -151,16 +171,15 @@ impl Recognizer {
         let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - MARGIN;
         // In order, so that of equally good ones always the same is kept.
         let mut next: BTreeMap<Vec<u32>, Path> = BTreeMap::new();
-        for path in &self.paths {
-            let mut stays = next.remove(&path.labels).map_or_else(
-                || path.unheard(),
-                |reached| Path { blank: reached.blank, label: reached.label, ..path.clone() },
-            );
-            stays.blank = log_add(stays.blank, path.log_prob() + log_prob(self.blank));
+        for mut path in std::mem::take(&mut self.paths) {
+            let unheard = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+            let (blank, mut heard) =
+                next.remove(&path.labels).map_or(unheard, |reached| (reached.blank, reached.label));
+            let blank = log_add(blank, path.log_prob() + log_prob(self.blank));
             for &(label, piece) in &likely {
                 let repeats = path.labels.last() == Some(&label);
                 if repeats {
-                    stays.label = log_add(stays.label, path.label + log_prob(label));
+                    heard = log_add(heard, path.label + log_prob(label));
                 }
                 // A label counts twice only with a blank between.
                 let before = if repeats { path.blank } else { path.log_prob() };
@@ -171,7 +190,8 @@ impl Recognizer {
                     longer.label = log_add(longer.label, before + log_prob(label));
                 }
             }
-            next.insert(path.labels.clone(), stays);
+            (path.blank, path.label) = (blank, heard);
+            next.insert(path.labels.clone(), path);
         }
         self.num_steps += 1;
         self.paths = next.into_values().collect();

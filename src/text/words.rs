@@ -21,8 +21,15 @@ const BASE: f64 = 1e-6;
 pub(super) struct Word(u64);
 
 impl Word {
-    /// Stand for the beginning and the end of a text.
+    /// Stands for the beginning and the end of a text.
     const BORDER: Self = Self(1);
+
+    /// Of its letters; what has no symbol is left out.
+    pub(super) fn of(letters: &str) -> Self {
+        let mut word = Self::default();
+        letters.chars().filter_map(Symbol::of).for_each(|symbol| word.push(symbol));
+        word
+    }
 
     pub(super) fn push(&mut self, symbol: Symbol) {
         let before = if self.is_empty() { 0xcbf2_9ce4_8422_2325 } else { self.0 };
@@ -109,19 +116,12 @@ mod tests {
     use super::super::letters::tests::ENGLISH;
     use super::*;
 
-    fn word(letters: &str) -> Word {
-        letters.chars().filter_map(Symbol::of).fold(Word::default(), |mut word, symbol| {
-            word.push(symbol);
-            word
-        })
-    }
-
     fn trained() -> Words {
-        Words::train(ENGLISH.iter().cycle().take(60).map(|sentence| sentence.split(' ').map(word)))
+        Words::train(ENGLISH.iter().cycle().take(60).map(|sentence| sentence.split(' ').map(Word::of)))
     }
 
     fn history(text: &str) -> History {
-        text.split_whitespace().map(word).fold(History::default(), |mut history, word| {
+        text.split_whitespace().map(Word::of).fold(History::default(), |mut history, word| {
             history.push(word);
             history
         })
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_word_is_expected_where_it_was_seen() {
         let words = trained();
-        let bits = |before: &str, next: &str| words.bits(&history(before), word(next), 50.0);
+        let bits = |before: &str, next: &str| words.bits(&history(before), Word::of(next), 50.0);
         assert!(bits("the children are", "playing") < 1.0, "{}", bits("the children are", "playing"));
         assert!(bits("the children are", "playing") < bits("we should", "playing"));
         assert!(bits("", "the") < bits("the children", "the"));
@@ -149,7 +149,7 @@ mod tests {
         let words = trained();
         let vocabulary: std::collections::BTreeSet<&str> = ENGLISH.iter().flat_map(|s| s.split(' ')).collect();
         for before in ["", "the children are", "of", "she said"] {
-            let all = vocabulary.iter().map(|next| words.bits(&history(before), word(next), 99.0));
+            let all = vocabulary.iter().map(|next| words.bits(&history(before), Word::of(next), 99.0));
             let sum: f32 = all.chain([words.end_bits(&history(before))]).map(|bits| 0.5f32.powf(bits)).sum();
             assert!((0.5..1.1).contains(&sum), "{before:?}: {sum}");
         }
