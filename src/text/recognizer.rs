@@ -6,7 +6,7 @@
 //! CTC head hears `caris nd arepair` where `car is under repair` was said: half of its words are wrong, but a fifth of its letters.
 //! Invariants: words leave once, whole, and are final; a search whose words have left knows nothing of them but the last ones.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::f32::consts::LN_2;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ struct Path {
     labels: Vec<u32>,
     /// Where each was heard first.
     steps: Vec<u32>,
+    /// A number of all labels of the utterance, those of final words too: no two paths have the same one.
+    text: u64,
     read: Reader,
     /// Natural log-probability of all ways to hear it that end with a blank,
     blank: f32,
@@ -64,14 +66,25 @@ struct Path {
     told: Told,
 }
 
-/// By label: the prior with it, and the text read so far. Equal to any other, as it can be told again.
+/// A label, the prior with it, and the text read so far. Equal to any other, as it can be told again.
 #[derive(Debug, Clone, Default)]
-struct Told(BTreeMap<u32, (f32, Reader)>);
+struct Told(Vec<(u32, f32, Reader)>);
 
 impl PartialEq for Told {
     fn eq(&self, _: &Self) -> bool {
         true
     }
+}
+
+/// A path with one more label, of which only what it is judged by is known.
+#[derive(Debug, Clone, Copy)]
+struct Longer {
+    /// Number of the path.
+    path: usize,
+    /// Number of what it is told of the label.
+    told: usize,
+    log_prob: f32,
+    score: f32,
 }
 
 impl Path {
@@ -83,23 +96,35 @@ impl Path {
         self.log_prob() + self.prior
     }
 
-    /// The text with one more label, of which nothing has been heard at this step yet.
-    fn extended(&mut self, label: u32, step: u32, piece: &str, language: Option<&Language>) -> Self {
-        let Self { read, prior, told, .. } = self;
-        let (prior, read) = told.0.entry(label).or_insert_with(|| {
-            let mut longer = Self { read: read.clone(), prior: *prior, ..Self::default() };
+    /// `text` with one more label (FNV-1a).
+    fn text_with(&self, label: u32) -> u64 {
+        (self.text ^ u64::from(label + 1)).wrapping_mul(0x100_0000_01b3).rotate_left(23)
+    }
+
+    /// Number of what it is told of one more label.
+    fn ask(&mut self, label: u32, piece: &str, language: Option<&Language>) -> usize {
+        let known = self.told.0.iter().position(|&(known, ..)| known == label);
+        known.unwrap_or_else(|| {
+            let mut longer = Self { read: self.read.clone(), prior: self.prior, ..Self::default() };
             let symbols =
                 piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
             symbols.for_each(|symbol| longer.spell(symbol, language));
-            (longer.prior, longer.read)
-        });
+            self.told.0.push((label, longer.prior, longer.read));
+            self.told.0.len() - 1
+        })
+    }
+
+    /// The text with one more label, heard first at `step`.
+    fn extended(&self, longer: &Longer, step: u32) -> Self {
+        let (label, prior, ref read) = self.told.0[longer.told];
         Self {
             labels: [self.labels.as_slice(), &[label]].concat(),
             steps: [self.steps.as_slice(), &[step]].concat(),
+            text: self.text_with(label),
             read: read.clone(),
             blank: f32::NEG_INFINITY,
-            label: f32::NEG_INFINITY,
-            prior: *prior,
+            label: longer.log_prob,
+            prior,
             told: Told::default(),
         }
     }
@@ -169,36 +194,42 @@ impl Recognizer {
         // letters, which the margin leaves room for.
         let staying = |path: &Path| path.score() + log_prob(self.blank);
         let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - MARGIN;
-        // In order, so that of equally good ones always the same is kept.
-        let mut next: BTreeMap<Vec<u32>, Path> = BTreeMap::new();
-        for mut path in std::mem::take(&mut self.paths) {
-            let unheard = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-            let (blank, mut heard) =
-                next.remove(&path.labels).map_or(unheard, |reached| (reached.blank, reached.label));
-            let blank = log_add(blank, path.log_prob() + log_prob(self.blank));
+        let known: HashMap<u64, usize> = self.paths.iter().enumerate().map(|(at, path)| (path.text, at)).collect();
+        // By path: what it has with nothing added, ending with a blank and with its last label.
+        let mut stay: Vec<(f32, f32)> =
+            self.paths.iter().map(|path| (path.log_prob() + log_prob(self.blank), f32::NEG_INFINITY)).collect();
+        let mut longer: Vec<Longer> = Vec::new();
+        for (at, path) in self.paths.iter_mut().enumerate() {
             for &(label, piece) in &likely {
                 let repeats = path.labels.last() == Some(&label);
                 if repeats {
-                    heard = log_add(heard, path.label + log_prob(label));
+                    stay[at].1 = log_add(stay[at].1, path.label + log_prob(label));
                 }
                 // A label counts twice only with a blank between.
-                let before = if repeats { path.blank } else { path.log_prob() };
-                if before + log_prob(label) + path.prior + LETTER_BONUS > floor {
-                    let labels = [path.labels.as_slice(), &[label]].concat();
-                    let longer = next.entry(labels);
-                    let longer = longer.or_insert_with(|| path.extended(label, self.num_steps, piece, language));
-                    longer.label = log_add(longer.label, before + log_prob(label));
+                let log_prob = if repeats { path.blank } else { path.log_prob() } + log_prob(label);
+                if log_prob + path.prior + LETTER_BONUS <= floor {
+                    continue;
+                }
+                if let Some(&same) = known.get(&path.text_with(label)) {
+                    stay[same].1 = log_add(stay[same].1, log_prob);
+                } else {
+                    let told = path.ask(label, piece, language);
+                    longer.push(Longer { path: at, told, log_prob, score: log_prob + path.told.0[told].1 });
                 }
             }
-            (path.blank, path.label) = (blank, heard);
-            next.insert(path.labels.clone(), path);
         }
+        let beam_size = if language.is_some() { BEAM_SIZE } else { 1 };
+        longer.sort_by(|a, b| b.score.total_cmp(&a.score));
+        longer.truncate(beam_size);
+        let longer: Vec<Path> =
+            longer.iter().map(|longer| self.paths[longer.path].extended(longer, self.num_steps)).collect();
+        self.paths.iter_mut().zip(stay).for_each(|(path, (blank, label))| (path.blank, path.label) = (blank, label));
+        self.paths.extend(longer);
         self.num_steps += 1;
-        self.paths = next.into_values().collect();
         self.paths.sort_by(|a, b| b.score().total_cmp(&a.score()));
         let floor = self.paths.first().map_or(0.0, Path::score) - MARGIN;
         self.paths.retain(|path| path.score() >= floor);
-        self.paths.truncate(if language.is_some() { BEAM_SIZE } else { 1 });
+        self.paths.truncate(beam_size);
     }
 }
 
