@@ -37,7 +37,13 @@ async function open(path) {
   return { page, close };
 }
 
-const until = (page, check, ...given) => page.waitForFunction(check, { timeout: PATIENCE_MS }, ...given);
+/** Waits; what the page says instead is the error's. */
+async function until(page, check, ...given) {
+  await page.waitForFunction(check, { timeout: PATIENCE_MS }, ...given).catch(async (error) => {
+    const said = await page.$$eval("#status, #notice", (elements) => elements.map(({ textContent }) => textContent));
+    throw new Error(`the page says ${JSON.stringify(said)}, ${sentBytes} bytes came`, { cause: error });
+  });
+}
 const status = (page, text) => until(page, (text) => document.querySelector("#status").textContent.includes(text), text);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -66,10 +72,12 @@ test("Firefox: the microphone starts, its level moves, and its sound reaches the
 
 test("Firefox: a file is played and translated in step, also over a cut, and saved", { skip }, async () => {
   const { page, close } = await open("/");
+  await until(page, () => document.querySelector("#languages").textContent === "English → German");
   await page.click("input[value=file] + span");
   const picker = await page.$("#file");
   await picker.uploadFile(join(ROOT, SAMPLE));
   await page.click("#start");
+  await status(page, "Listening");
   await until(page, () => document.querySelectorAll(".target .word").length >= 4);
   line.cut();
   await status(page, "Connecting again");
