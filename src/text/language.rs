@@ -59,7 +59,7 @@ impl Language {
                 return Err(wrong("it is cut off"));
             }
             let entry = |at: usize| u64::from_le_bytes(std::array::from_fn(|plane| planes[plane * count + at]));
-            Ngrams::of((0..count).map(entry).collect()).ok_or_else(|| wrong("its entries are not in order"))
+            Ngrams::of(&(0..count).map(entry).collect::<Vec<_>>()).ok_or_else(|| wrong("its entries are not in order"))
         };
         let (letters, words) = (Letters(table()?), Words(table()?));
         match input.read(&mut [0]) {
@@ -68,18 +68,9 @@ impl Language {
         }
     }
 
-    /// As a file: entry by entry they hardly deflate, so all first bytes of a table come first, then all second ones.
+    /// As a file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut encoder = DeflateEncoder::new(MAGIC.to_vec(), Compression::best());
-        for Ngrams(entries) in [&self.0.letters.0, &self.0.words.0] {
-            // Memory takes whatever is written.
-            let _ = encoder.write_all(&(entries.len() as u32).to_le_bytes());
-            for plane in 0..8 {
-                let plane: Vec<u8> = entries.iter().map(|entry| entry.to_le_bytes()[plane]).collect();
-                let _ = encoder.write_all(&plane);
-            }
-        }
-        encoder.finish().unwrap_or_default()
+        packed([self.0.letters.0.entries(), self.0.words.0.entries()])
     }
 
     pub(super) fn letters(&self) -> &Letters {
@@ -124,6 +115,20 @@ impl Reader {
     }
 }
 
+/// Tables as a file: entry by entry they hardly deflate, so all first bytes of a table come first, then all second ones.
+fn packed(tables: [Vec<u64>; 2]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(MAGIC.to_vec(), Compression::best());
+    for entries in tables {
+        // Memory takes whatever is written.
+        let _ = encoder.write_all(&(entries.len() as u32).to_le_bytes());
+        for plane in 0..8 {
+            let plane: Vec<u8> = entries.iter().map(|entry| entry.to_le_bytes()[plane]).collect();
+            let _ = encoder.write_all(&plane);
+        }
+    }
+    encoder.finish().unwrap_or_default()
+}
+
 /// A sentence's symbols, with one space between words and one at the end.
 fn spaced(sentence: &str) -> impl Iterator<Item = Symbol> + '_ {
     sentence.split_whitespace().flat_map(|word| word.chars().filter_map(Symbol::of).chain([Symbol::SPACE]))
@@ -162,10 +167,8 @@ mod tests {
         let reason = |bytes: &[u8]| Language::from_bytes(bytes).unwrap_err().to_string();
         assert!(reason(&[0; 614_656]).contains("version"));
         assert!(Language::from_bytes(&bytes[..bytes.len() / 2]).is_err());
-        let packed = |entries: &[u64]| {
-            let table = || Ngrams(entries.into());
-            Language(Arc::new(Tables { letters: Letters(table()), words: Words(table()) })).to_bytes()
-        };
+        let packed = |entries: &[u64]| packed([entries, entries].map(<[u64]>::to_vec));
+        assert!(Language::from_bytes(&packed(&[1 << 16, 2 << 16])).is_ok());
         assert!(reason(&packed(&[])).contains("entries") && reason(&packed(&[2 << 16, 1 << 16])).contains("order"));
     }
 }

@@ -151,8 +151,8 @@ pub(super) mod tests {
     #[test]
     fn long_sequences_must_have_been_there_twice() {
         let longest = |times: usize| {
-            let Letters(Ngrams(entries)) = trained(&["extraordinary"].repeat(times));
-            let longest = entries.iter().map(|entry| entry >> 16).max().unwrap();
+            let Letters(table) = trained(&["extraordinary"].repeat(times));
+            let longest = table.entries().iter().map(|entry| entry >> 16).max().unwrap();
             (u64::BITS - longest.leading_zeros()).div_ceil(WIDTH) as usize
         };
         assert_eq!((longest(1), longest(2)), (ALWAYS_KEPT, ORDER));

@@ -10,6 +10,9 @@ const UNITS: f64 = 6.0;
 /// A sequence is a number of so many bits.
 pub(super) const SEQUENCE_BITS: u32 = 48;
 
+/// A slot without an entry: no sequence costs as much.
+const NONE: u64 = u64::MAX;
+
 /// A sequence of symbols, and what is to be known of it to count it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gram {
@@ -29,10 +32,15 @@ pub(super) enum Backoff {
     Types,
 }
 
-/// Entries in order: a sequence, the surprise of its last symbol, and what it costs that none of the symbols seen after it
-/// follows. A clone is the same table.
+/// Entries, each a sequence, the surprise of its last symbol, and what it costs that none of the symbols seen after it follows: a
+/// hash table with open addressing (Knuth, The Art of Computer Programming 3, §6.4, algorithm L), at most half full, as a search
+/// through entries in order meets a cache line of its own at each of its steps. A clone is the same table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ngrams(pub(super) Arc<[u64]>);
+pub(super) struct Ngrams {
+    slots: Arc<[u64]>,
+    /// Bits of a hash that do not count.
+    shift: u32,
+}
 
 impl Ngrams {
     /// Of counted sequences, the shortest first; a symbol's probability before anything is known is `base`.
@@ -62,12 +70,41 @@ impl Ngrams {
         }
         entries.sort_unstable();
         entries.dedup_by_key(|entry| sequence(*entry));
-        Self(entries.into())
+        Self::hashed(&entries)
     }
 
     /// A table of these entries, if they are in order.
-    pub(super) fn of(entries: Arc<[u64]>) -> Option<Self> {
-        entries.is_sorted_by(|a, b| sequence(*a) < sequence(*b)).then_some(Self(entries))
+    pub(super) fn of(entries: &[u64]) -> Option<Self> {
+        let is_entry = |entry: &u64| *entry != NONE;
+        let is_sorted = entries.is_sorted_by(|a, b| sequence(*a) < sequence(*b));
+        (is_sorted && entries.iter().all(is_entry)).then(|| Self::hashed(entries))
+    }
+
+    /// Of different sequences.
+    fn hashed(entries: &[u64]) -> Self {
+        let num_slots = (2 * entries.len().max(1)).next_power_of_two();
+        let mut table = Self { slots: Arc::new([]), shift: u64::BITS - num_slots.ilog2() };
+        let mut slots = vec![NONE; num_slots];
+        for &entry in entries {
+            let free = table.places(sequence(entry), num_slots).find(|&at| slots[at] == NONE);
+            free.into_iter().for_each(|at| slots[at] = entry);
+        }
+        table.slots = slots.into();
+        table
+    }
+
+    /// Slots where a sequence may be, in the order in which they are looked at.
+    fn places(&self, sequence: u64, num_slots: usize) -> impl Iterator<Item = usize> + use<> {
+        // Fibonacci hashing: neighbours come to lie far from each other.
+        let first = (sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
+        (first..num_slots).chain(0..first)
+    }
+
+    /// The entries, in order.
+    pub(super) fn entries(&self) -> Vec<u64> {
+        let mut entries: Vec<u64> = self.slots.iter().copied().filter(|&slot| slot != NONE).collect();
+        entries.sort_unstable();
+        entries
     }
 
     /// Bits that a symbol tells after those before it: `grams` are the sequences that it ends and their contexts, the longest first. `Err`
@@ -85,8 +122,9 @@ impl Ngrams {
 
     /// The surprise of a sequence's last symbol, and the cost of what was never seen after it.
     fn find(&self, wanted: u64) -> Option<(u16, u16)> {
-        let at = self.0.binary_search_by_key(&wanted, |&entry| sequence(entry)).ok()?;
-        let [unseen, surprise, ..] = self.0[at].to_le_bytes();
+        let mut met = self.places(wanted, self.slots.len()).map(|at| self.slots[at]);
+        let entry = met.find(|&slot| slot == NONE || sequence(slot) == wanted).filter(|&slot| slot != NONE)?;
+        let [unseen, surprise, ..] = entry.to_le_bytes();
         Some((u16::from(surprise), u16::from(unseen)))
     }
 }
