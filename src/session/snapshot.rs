@@ -128,7 +128,7 @@ impl<S: Clone + Send + 'static> Session<S> {
 }
 
 impl Half {
-    /// `None` if its counters contradict each other.
+    /// `None` if its counters contradict each other, or a word is half said.
     fn resume<T: Translator>(
         self,
         assets: Arc<SessionAssets>,
@@ -136,7 +136,7 @@ impl Half {
     ) -> Result<Option<Session<T::State>>, SnapshotError> {
         let spec = assets.spec.clone();
         let mut session = Session::alone(self.core.config.clone(), assets)?;
-        if !session.source.restore(self.source, &spec) {
+        if !self.core.translation.pending().is_empty() || !session.source.restore(self.source, &spec) {
             return Ok(None);
         }
         session.core = self.core;
@@ -263,5 +263,11 @@ mod tests {
         other.spec.steps_per_segment = 4;
         let foreign = Session::from_bytes(&bytes, Arc::new(other), &translator).err();
         assert!(matches!(foreign, Some(SnapshotError::OtherTranslator(_))), "{foreign:?}");
+        let tokens = session.assets.target_tokenizer.encode("half").unwrap();
+        tokens.iter().for_each(|&token| {
+            session.core.translation.push(&session.assets.target_tokenizer, token);
+        });
+        let half_said = read(&session.to_bytes(&translator).unwrap());
+        assert!(matches!(half_said, Some(SnapshotError::Damaged(_))), "{half_said:?}");
     }
 }
