@@ -33,14 +33,10 @@ pub(super) enum Backoff {
 }
 
 /// Entries, each a sequence, the surprise of its last symbol, and what it costs that none of the symbols seen after it follows: a
-/// hash table with open addressing (Knuth, The Art of Computer Programming 3, §6.4, algorithm L), at most half full, as a search
-/// through entries in order meets a cache line of its own at each of its steps. A clone is the same table.
+/// hash table with open addressing (Knuth, The Art of Computer Programming 3, §6.4, algorithm L), as a search through entries in
+/// order meets a cache line of its own at each of its steps. A clone is the same table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ngrams {
-    slots: Arc<[u64]>,
-    /// Bits of a hash that do not count.
-    shift: u32,
-}
+pub(super) struct Ngrams(Arc<[u64]>);
 
 impl Ngrams {
     /// Of counted sequences, the shortest first; a symbol's probability before anything is known is `base`.
@@ -82,27 +78,18 @@ impl Ngrams {
 
     /// Of different sequences.
     fn hashed(entries: &[u64]) -> Self {
-        let num_slots = (2 * entries.len().max(1)).next_power_of_two();
-        let mut table = Self { slots: Arc::new([]), shift: u64::BITS - num_slots.ilog2() };
-        let mut slots = vec![NONE; num_slots];
+        // Three quarters full: some two slots are looked at.
+        let mut slots = vec![NONE; entries.len() + entries.len() / 3 + 1];
         for &entry in entries {
-            let free = table.places(sequence(entry), num_slots).find(|&at| slots[at] == NONE);
+            let free = places(sequence(entry), slots.len()).find(|&at| slots[at] == NONE);
             free.into_iter().for_each(|at| slots[at] = entry);
         }
-        table.slots = slots.into();
-        table
-    }
-
-    /// Slots where a sequence may be, in the order in which they are looked at.
-    fn places(&self, sequence: u64, num_slots: usize) -> impl Iterator<Item = usize> + use<> {
-        // Fibonacci hashing: neighbours come to lie far from each other.
-        let first = (sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
-        (first..num_slots).chain(0..first)
+        Self(slots.into())
     }
 
     /// The entries, in order.
     pub(super) fn entries(&self) -> Vec<u64> {
-        let mut entries: Vec<u64> = self.slots.iter().copied().filter(|&slot| slot != NONE).collect();
+        let mut entries: Vec<u64> = self.0.iter().copied().filter(|&slot| slot != NONE).collect();
         entries.sort_unstable();
         entries
     }
@@ -122,7 +109,7 @@ impl Ngrams {
 
     /// The surprise of a sequence's last symbol, and the cost of what was never seen after it.
     fn find(&self, wanted: u64) -> Option<(u16, u16)> {
-        let mut met = self.places(wanted, self.slots.len()).map(|at| self.slots[at]);
+        let mut met = places(wanted, self.0.len()).map(|at| self.0[at]);
         let entry = met.find(|&slot| slot == NONE || sequence(slot) == wanted).filter(|&slot| slot != NONE)?;
         let [unseen, surprise, ..] = entry.to_le_bytes();
         Some((u16::from(surprise), u16::from(unseen)))
@@ -138,6 +125,14 @@ fn entry(sequence: u64, probability: f64, context: Option<(f64, f64)>) -> u64 {
     let units = |bits: f64| (bits * UNITS).round().min(255.0) as u64;
     let unseen = context.map_or(0, |(seen, pseudo)| units(((seen + pseudo) / pseudo).log2()));
     sequence << (u64::BITS - SEQUENCE_BITS) | units(-probability.log2()) << 8 | unseen
+}
+
+/// Slots where a sequence may be, in the order in which they are looked at.
+fn places(sequence: u64, num_slots: usize) -> impl Iterator<Item = usize> {
+    // Fibonacci hashing: neighbours come to lie far from each other.
+    let hash = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let first = ((u128::from(hash) * num_slots as u128) >> u64::BITS) as usize;
+    (first..num_slots).chain(0..first)
 }
 
 fn sequence(entry: u64) -> u64 {
