@@ -34,7 +34,7 @@ for stage in $stages; do
     case $stage in
     prepare)
         split
-        [ -e "$runs/assets/config.json" ] || decalage prepare --text "$data/text/train.tsv" --size small \
+        [ -e "$runs/assets/config.json" ] || decalage prepare --text "$data/text/train.tsv" --english "$data/text/books.txt" --size small \
             --manifest "$data/corpus/hibari-0-train.tsv" --manifest "$data/corpus/librispeech-train-clean-5.tsv" \
             --out "$runs/assets"
         sed --in-place 's/"reach_segments": null/"reach_segments": 2/' "$runs/assets/config.json"

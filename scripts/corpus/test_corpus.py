@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 import audio
+import books
 import build
 import engines
 import manifest
@@ -47,6 +48,14 @@ class WithFolder(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+
+
+class Books(unittest.TestCase):
+    def test_sentences_have_no_headings_and_no_line_ends(self):
+        text = "CHAPTER I\n\n“Did Mr. Darcy\nlaugh?” she asked--_once_; nobody\nanswered.\n\nThe\nEnd"
+        self.assertEqual(
+            list(books.sentences(text)), ["Did Mr Darcy laugh?", "she asked, once;", "nobody answered.", "The End"]
+        )
 
 
 class Texts(WithFolder):

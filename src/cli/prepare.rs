@@ -1,6 +1,6 @@
 //! `decalage prepare`: tokenizers, filterbank statistics and config of a new model.
 
-use std::path::PathBuf;
+use std::{fs::read_to_string, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -16,6 +16,9 @@ pub(crate) struct Prepare {
     /// Sentence pairs: source, tab, target
     #[arg(long, value_name = "TSV")]
     text: PathBuf,
+    /// English sentences, one a line, that are counted beside those of the pairs for what the language says of a transcript
+    #[arg(long, value_name = "TXT")]
+    english: Option<PathBuf>,
     /// Manifests of clips, for the statistics
     #[arg(long, value_name = "TSV", required = true)]
     manifest: Vec<PathBuf>,
@@ -52,7 +55,13 @@ impl Prepare {
         ensure!(!pairs.is_empty(), "{}: no sentence pairs", self.text.display());
         let source = Tokenizer::train_source(pairs.iter().map(|pair| &pair.english), self.source_vocab)?;
         let target = Tokenizer::train_cased(pairs.iter().flat_map(|pair| &pair.german), self.target_vocab)?;
-        let language = Some(Language::train(pairs.iter().map(|pair| normalize_source(&pair.english))));
+        let more =
+            self.english.map(|path| read_to_string(&path).with_context(|| path.display().to_string())).transpose()?;
+        // What is said to be translated is more like the pairs, which so count twice.
+        let spoken = || pairs.iter().map(|pair| pair.english.as_str());
+        let more = more.iter().flat_map(|text| spoken().chain(text.lines()));
+        let english = spoken().chain(more);
+        let language = Some(Language::train(english.map(normalize_source)));
         let features = FbankConfig::default();
         let cmvn = cmvn(&self.manifest, &features, self.clips).context("filterbank statistics")?;
         let (source_vocab, target_vocab) = (source.vocab_size(), target.vocab_size());

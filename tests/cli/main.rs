@@ -7,6 +7,7 @@ mod support;
 mod text;
 
 use decalage::bundle::{Assets, Bundle, BundleError};
+use decalage::text::Language;
 use serde_json::Value;
 use support::{Scratch, clip, decalage, wav};
 
@@ -320,17 +321,25 @@ fn prepares_a_model_for_another_language() {
     let scratch = Scratch::new("prepare");
     let manifest = format!("{}/tests/fixtures/speech/train.tsv", env!("CARGO_MANIFEST_DIR"));
     let pairs = scratch.file("pairs.tsv", "Good morning.\tGoedemorgen.\n".repeat(4).as_bytes());
+    let more = scratch.file("more.txt", b"Good evening.\n");
     let out = scratch.path("assets");
-    let prepare = |language: &str| {
+    let prepare = |options: &[&str]| {
         let sizes = ["--size", "tiny", "--clips", "2", "--target-vocab", "20"];
-        let files = ["--text", &pairs, "--manifest", &manifest, "--out", &out, "--target-language", language];
-        decalage(&[&["prepare"], &sizes[..], &files[..]].concat())
+        let files = ["--text", &pairs, "--manifest", &manifest, "--out", &out];
+        decalage(&[&["prepare"], &sizes[..], &files[..], options].concat())
     };
-    let run = prepare("nl");
+    let run = prepare(&["--target-language", "nl"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let config = Assets::open(out.as_ref()).unwrap().config;
+    let Assets { config, language, .. } = Assets::open(out.as_ref()).unwrap();
     assert_eq!((config.source_language.as_str(), config.target_language.as_str()), ("en", "nl"));
-    assert_eq!(prepare("Dutch").code, 2);
+    let pairs_twice = ["good morning"; 8];
+    assert_eq!(language.as_ref(), Some(&Language::train(&pairs_twice[..4])));
+    assert_eq!(prepare(&["--english", &more]).code, 0);
+    let language = Assets::open(out.as_ref()).unwrap().language;
+    assert_eq!(language, Some(Language::train(pairs_twice.iter().chain(&["good evening"]))));
+    assert_eq!(prepare(&["--target-language", "Dutch"]).code, 2);
+    let missing = prepare(&["--english", "/nowhere.txt"]);
+    assert!(missing.code == 1 && missing.stderr.contains("/nowhere.txt"), "{}", missing.stderr);
 }
 
 #[test]
