@@ -96,7 +96,7 @@ impl Path {
         self.log_prob() + self.prior
     }
 
-    /// `text` with one more label (FNV-1a).
+    /// `text` with one more label (as FNV-1a mixes).
     fn text_with(&self, label: u32) -> u64 {
         (self.text ^ u64::from(label + 1)).wrapping_mul(0x100_0000_01b3).rotate_left(23)
     }
