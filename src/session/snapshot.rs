@@ -20,7 +20,7 @@ use super::{
 
 const MAGIC: &[u8; 4] = b"DCSN";
 /// Counts up whenever a field of anything inside changes.
-const VERSION: u8 = 10;
+const VERSION: u8 = 9;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + DIGEST_BYTES;
 /// Larger than any session, smaller than what could hurt.

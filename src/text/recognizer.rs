@@ -52,8 +52,6 @@ struct Path {
     labels: Vec<u32>,
     /// Where each was heard first.
     steps: Vec<u32>,
-    /// A number of all labels of the utterance, those of final words too: no two paths have the same one.
-    text: u64,
     read: Reader,
     /// Natural log-probability of all ways to hear it that end with a blank,
     blank: f32,
@@ -96,11 +94,6 @@ impl Path {
         self.log_prob() + self.prior
     }
 
-    /// `text` with one more label (as FNV-1a mixes).
-    fn text_with(&self, label: u32) -> u64 {
-        (self.text ^ u64::from(label + 1)).wrapping_mul(0x100_0000_01b3).rotate_left(23)
-    }
-
     /// Number of what it is told of one more label.
     fn ask(&mut self, label: u32, piece: &str, language: Option<&Language>) -> usize {
         let known = self.told.0.iter().position(|&(known, ..)| known == label);
@@ -120,7 +113,6 @@ impl Path {
         Self {
             labels: [self.labels.as_slice(), &[label]].concat(),
             steps: [self.steps.as_slice(), &[step]].concat(),
-            text: self.text_with(label),
             read: read.clone(),
             blank: f32::NEG_INFINITY,
             label: longer.log_prob,
@@ -194,7 +186,14 @@ impl Recognizer {
         // letters, which the margin leaves room for.
         let staying = |path: &Path| path.score() + log_prob(self.blank);
         let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - MARGIN;
-        let known: HashMap<u64, usize> = self.paths.iter().enumerate().map(|(at, path)| (path.text, at)).collect();
+        // Which path is another one with one more label.
+        let numbers: HashMap<&[u32], usize> =
+            self.paths.iter().enumerate().map(|(at, path)| (path.labels.as_slice(), at)).collect();
+        let extends = |(at, path): (usize, &Path)| {
+            let (&label, before) = path.labels.split_last()?;
+            Some(((*numbers.get(before)?, label), at))
+        };
+        let known: HashMap<(usize, u32), usize> = self.paths.iter().enumerate().filter_map(extends).collect();
         // By path: what it has with nothing added, ending with a blank and with its last label.
         let mut stay: Vec<(f32, f32)> =
             self.paths.iter().map(|path| (path.log_prob() + log_prob(self.blank), f32::NEG_INFINITY)).collect();
@@ -210,7 +209,7 @@ impl Recognizer {
                 if log_prob + path.prior + LETTER_BONUS <= floor {
                     continue;
                 }
-                if let Some(&same) = known.get(&path.text_with(label)) {
+                if let Some(&same) = known.get(&(at, label)) {
                     stay[same].1 = log_add(stay[same].1, log_prob);
                 } else {
                     let told = path.ask(label, piece, language);
