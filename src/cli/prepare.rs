@@ -16,7 +16,8 @@ pub(crate) struct Prepare {
     /// Sentence pairs: source, tab, target
     #[arg(long, value_name = "TSV")]
     text: PathBuf,
-    /// English sentences, one a line, that are counted beside those of the pairs for what the language says of a transcript
+    /// English sentences, one a line, that are counted for what the language says of a transcript, beside those of the pairs, which
+    /// then count twice
     #[arg(long, value_name = "TXT")]
     english: Option<PathBuf>,
     /// Manifests of clips, for the statistics
