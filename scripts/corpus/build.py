@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("part", help="name of the part, for example hibari-0")
     parser.add_argument("--engine", choices=sorted(engines.ENGINES), required=True)
     parser.add_argument("--texts", type=Path, required=True, help="folder of the text files")
-    parser.add_argument("--source", choices=sorted(texts.TRAIN), default="tatoeba")
+    parser.add_argument("--source", choices=sorted(texts.TRAIN | texts.DEV), default="tatoeba")
     parser.add_argument("--slice", default=":", help="A:B, places in the shuffled order of the whole source")
     parser.add_argument("--max-words", type=int, default=60, help="of the slice, speak sentences up to this length")
     parser.add_argument("--out", type=Path, required=True, help="folder of the manifests")

@@ -87,6 +87,7 @@ class Texts(WithFolder):
 
     def test_dev_sentences_stay_out_whatever_their_case_and_punctuation(self):
         self.assertNotIn("SECRET one", [s.english for s in texts.sentences(self.folder, "tatoeba", 1)])
+        self.assertEqual([s.english for s in texts.sentences(self.folder, "tatoeba-dev", 1)], ["Secret, one."])
         train = pairs.train_pairs(self.folder)
         self.assertNotIn("SECRET one", [english for english, _ in train])
         self.assertEqual(train.count(("Hi.", "Hallo!")), 1)

@@ -1,4 +1,4 @@
-"""Text sources -> sentences to speak: grouped by English sentence, in one fixed order, nothing of the dev sets.
+"""Text sources -> sentences to speak: grouped by English sentence, in one fixed order, nothing of the dev sets in training.
 
 Invariant: the order depends on the seed and the sentences alone, so any first N sentences are a fair sample and a
 slice A:B never overlaps a slice B:C.
@@ -17,7 +17,11 @@ TRAIN = {
     "xquad": "xquad.en-de.tsv.xz",
     "ntrex": "ntrex.en-de.tsv.xz",
 }
-DEV = {"tatoeba": "tatoeba-dev.en-de.tsv", "bcontrast": "bcontrast-dev.en-de.tsv", "talks": "talks-dev.tsv"}
+DEV = {
+    "tatoeba-dev": "tatoeba-dev.en-de.tsv",
+    "bcontrast-dev": "bcontrast-dev.en-de.tsv",
+    "talks-dev": "talks-dev.tsv",
+}
 MAX_GERMAN = 4
 
 
@@ -61,14 +65,14 @@ def dev_sentences(folder: Path) -> set[str]:
 
 
 def sentences(folder: Path, source: str, seed: int) -> list[Sentence]:
-    """All training sentences of a source in the order of the seed; passages (talks) stay together and in order."""
-    dev = dev_sentences(folder)
+    """All sentences of a source in the order of the seed; passages (talks) stay together and in order."""
+    held_out = set() if source in DEV else dev_sentences(folder)
     groups: dict[tuple[str, str], list[str]] = {}
-    for passage, english, german in read_pairs(folder, TRAIN[source]):
-        if comparable(english) not in dev:
+    for passage, english, german in read_pairs(folder, (TRAIN | DEV)[source]):
+        if comparable(english) not in held_out:
             versions = groups.setdefault((passage, english), [])
             versions.extend(version for version in german if version not in versions)
-    if source == "talks":
+    if source.startswith("talks"):
         return by_passage(groups, seed)
     order = sorted(groups, key=lambda key: digest(seed, key[1]))
     return [
