@@ -51,6 +51,8 @@ struct Facts {
     state_bytes: [usize; 3],
     /// The largest of a live utterance at wait-3.
     live_state_bytes: usize,
+    /// Of the part that reads: when a sentence begins, and after [`MEMORY_TOKENS`] pieces of it.
+    text_state_bytes: Option<[usize; 2]>,
     attention: BTreeMap<&'static str, String>,
 }
 
@@ -83,6 +85,9 @@ impl Info {
             file_bytes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
         }
         let translator = TorchTranslator::load(&bundle, Device::Cpu)?;
+        let reader = bundle.text.as_ref().map(|_| TorchTranslator::load_text(&bundle, Device::Cpu)).transpose()?;
+        let reader_state_bytes =
+            |reader| anyhow::Ok([text_state_bytes(&reader, 0)?, text_state_bytes(&reader, MEMORY_TOKENS)?]);
         let spec = translator.spec();
         let frames_per_second = 1000 / spec.frame_shift_ms as usize;
         let memory_steps = MEMORY_SECONDS * frames_per_second / spec.frames_per_step;
@@ -112,6 +117,7 @@ impl Info {
                 state_bytes(&translator, max_frames, None)?,
             ],
             live_state_bytes: state_bytes(&translator, max_frames, spec.reach_steps(PolicyKind::WaitK { k: 3 }))?,
+            text_state_bytes: reader.map(reader_state_bytes).transpose()?,
             attention: attention.map(|(block, kind)| (block, format!("{kind:?}").to_lowercase())).into(),
             id: bundle.id,
         })
@@ -121,15 +127,25 @@ impl Info {
 /// Size of an utterance's state after so many frames of silence, of which `reach_steps` stay in sight.
 fn state_bytes(translator: &TorchTranslator, num_frames: usize, reach_steps: Option<usize>) -> Result<usize> {
     let spec = translator.spec();
+    let silence = vec![0.0; num_frames * spec.num_mel_bins];
+    let segments = silence.chunks(spec.frames_per_segment() * spec.num_mel_bins);
+    state_bytes_after(translator, segments.map(|frames| SourceInput::Frames(frames.to_vec())), reach_steps)
+}
+
+/// Size of a sentence's state after so many pieces.
+fn text_state_bytes(translator: &TorchTranslator, num_pieces: usize) -> Result<usize> {
+    state_bytes_after(translator, (0..num_pieces).map(|_| SourceInput::Pieces(vec![0])), None)
+}
+
+fn state_bytes_after(
+    translator: &TorchTranslator,
+    sources: impl Iterator<Item = SourceInput>,
+    reach_steps: Option<usize>,
+) -> Result<usize> {
     let mut state = translator.init();
-    let mut left = num_frames;
-    while left > 0 {
-        let taken = left.min(spec.frames_per_segment());
-        left -= taken;
-        let source = SourceInput::Frames(vec![0.0; taken * spec.num_mel_bins]);
+    for source in sources {
         let job = EncodeJob { state: Some(state), source, reach_steps };
-        let encoded = translator.encode(vec![job]).pop().context("no answer")??;
-        state = encoded.state;
+        state = translator.encode(vec![job]).pop().context("no answer")??.state;
     }
     Ok(state.num_bytes())
 }
@@ -165,6 +181,9 @@ impl Facts {
                 millions(macs.per_token),
                 millions(macs.per_sentence_of_30)
             ));
+        }
+        if let Some([fresh, later]) = self.text_state_bytes.map(|bytes| bytes.map(kib)) {
+            lines.push(format!("state of text     {fresh} fresh, {later} after {MEMORY_TOKENS} pieces"));
         }
         lines.push("files, bytes".to_owned());
         lines.extend(self.file_bytes.iter().map(|(name, bytes)| format!("  {name:<26} {bytes:>10}")));
