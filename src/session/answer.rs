@@ -46,7 +46,8 @@ impl<S: Clone> Session<S> {
         let config = &self.core.config;
         let is_foreign = self.assets.language.is_some() && self.core.likeness.bits() > config.max_letter_bits;
         utterance.is_ignored = is_foreign || utterance.density.is_below(config.min_letters_per_s);
-        let words = self.core.recognizer.push(tokenizer, self.assets.language.as_ref(), &encoded.log_probs);
+        let by = self.assets.search(self.policy());
+        let words = self.core.recognizer.push(&by, &encoded.log_probs);
         self.transcribe(words);
         Ok(())
     }

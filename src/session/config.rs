@@ -13,7 +13,7 @@ use super::{
 use crate::{
     features::{Cmvn, FbankConfig, FeatureError},
     policy::{DEFAULT_BEAM_SIZE, MAX_BEAM_SIZE, PolicyError, PolicyKind},
-    text::{Language, Tokenizer},
+    text::{Effort, Language, Search, Tokenizer},
 };
 
 /// How a session behaves.
@@ -169,6 +169,15 @@ impl SessionAssets {
             SourceAssets::Speech { fbank, cmvn } => Some((fbank, cmvn)),
             SourceAssets::Text => None,
         }
+    }
+
+    /// What a transcript is searched by, if the session says things under `policy`.
+    pub(super) fn search(&self, policy: PolicyKind) -> Search<'_> {
+        let effort = match policy {
+            PolicyKind::Offline { .. } => Effort::WHOLE,
+            PolicyKind::WaitK { .. } | PolicyKind::Transcribe => Effort::LIVE,
+        };
+        Search { tokenizer: &self.source_tokenizer, language: self.language.as_ref(), effort }
     }
 
     /// Checks that the parts fit together, and that a session may behave so.

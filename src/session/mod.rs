@@ -309,12 +309,19 @@ impl<S: Clone> Session<S> {
         }
     }
 
+    /// What decides when something is said, by whichever half.
+    fn policy(&self) -> PolicyKind {
+        let config = self.reader.as_ref().map_or(&self.core.config, |reader| &reader.session.core.config);
+        config.policy
+    }
+
     /// Ends the utterance if everything in it is heard and said.
     fn end_utterance(&mut self) -> bool {
         if !self.core.utterance.as_ref().is_some_and(Utterance::is_over) {
             return false;
         }
-        let words = self.core.recognizer.finish(&self.assets.source_tokenizer, self.assets.language.as_ref());
+        let by = self.assets.search(self.policy());
+        let words = self.core.recognizer.finish(&by);
         self.transcribe(words);
         self.core.ctc.reset();
         self.state = None;

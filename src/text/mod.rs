@@ -20,7 +20,7 @@ pub use detokenizer::Detokenizer;
 pub use language::Language;
 pub use likeness::Likeness;
 pub use normalize::normalize_source;
-pub use recognizer::{Heard, Recognizer};
+pub use recognizer::{Effort, Heard, Recognizer, Search};
 pub use tokenizer::Tokenizer;
 
 use thiserror::Error;

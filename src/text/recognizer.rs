@@ -13,18 +13,42 @@ use serde::{Deserialize, Serialize};
 
 use super::{Language, Tokenizer, language::Reader, letters::Symbol, tokenizer::WORD_START};
 
-/// Hypotheses kept where the language is known; where it is not, nothing would tell them apart.
-const BEAM_SIZE: usize = 48;
-/// Those that are so many nats behind the best are given up.
-const MARGIN: f32 = 12.0;
 /// Less probable labels are not looked at.
 const MIN_LOG_PROB: f32 = -7.0;
-/// What a nat of the language counts against a nat of what was heard,
-const LANGUAGE_WEIGHT: f32 = 0.8;
-/// and what a letter is given for it, in nats: without, short texts would win.
-const LETTER_BONUS: f32 = 1.5;
-/// Words behind which a word is final, whatever else it might have been: what follows it tells most of it.
-const HELD_WORDS: usize = 1;
+
+/// What a transcript is searched by.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// Labels are its.
+    pub tokenizer: &'a Tokenizer,
+    /// Without one nothing tells hypotheses apart, and the best label of each step is taken.
+    pub language: Option<&'a Language>,
+    /// How far.
+    pub effort: Effort,
+}
+
+/// How far a transcript is searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Hypotheses kept.
+    beam_size: usize,
+    /// Those that are so many nats behind the best are given up.
+    margin: f32,
+    /// What a nat of the language counts against a nat of what was heard,
+    language_weight: f32,
+    /// and what a letter is given for it, in nats: without, short texts would win.
+    letter_bonus: f32,
+    /// Words behind which a word is final, whatever else it might have been: what follows it tells most of it.
+    held_words: usize,
+}
+
+impl Effort {
+    /// While somebody waits for each word.
+    pub const LIVE: Self = Self { beam_size: 48, margin: 12.0, language_weight: 0.8, letter_bonus: 1.5, held_words: 1 };
+    /// Where the whole utterance is waited for.
+    pub const WHOLE: Self =
+        Self { beam_size: 300, margin: 20.0, language_weight: 1.0, letter_bonus: 1.8, held_words: 3 };
+}
 
 /// A word of the transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +119,13 @@ impl Path {
     }
 
     /// Number of what it is told of one more label.
-    fn ask(&mut self, label: u32, piece: &str, language: Option<&Language>) -> usize {
+    fn ask(&mut self, label: u32, piece: &str, by: &Search<'_>) -> usize {
         let known = self.told.0.iter().position(|&(known, ..)| known == label);
         known.unwrap_or_else(|| {
             let mut longer = Self { read: self.read.clone(), prior: self.prior, ..Self::default() };
             let symbols =
                 piece.chars().filter_map(|c| if c == WORD_START { Some(Symbol::SPACE) } else { Symbol::of(c) });
-            symbols.for_each(|symbol| longer.spell(symbol, language));
+            symbols.for_each(|symbol| longer.spell(symbol, by));
             self.told.0.push((label, longer.prior, longer.read));
             self.told.0.len() - 1
         })
@@ -121,16 +145,17 @@ impl Path {
         }
     }
 
-    fn spell(&mut self, symbol: Symbol, language: Option<&Language>) {
-        if let Some(bits) = language.and_then(|language| self.read.push(language, symbol)) {
-            self.prior += LETTER_BONUS - LANGUAGE_WEIGHT * bits * LN_2;
+    fn spell(&mut self, symbol: Symbol, by: &Search<'_>) {
+        if let Some(bits) = by.language.and_then(|language| self.read.push(language, symbol)) {
+            self.prior += by.effort.letter_bonus - by.effort.language_weight * bits * LN_2;
         }
     }
 
     /// Nothing more is said.
-    fn end(&mut self, language: Option<&Language>) {
-        self.spell(Symbol::SPACE, language);
-        self.prior -= language.map_or(0.0, |language| LANGUAGE_WEIGHT * self.read.end_bits(language) * LN_2);
+    fn end(&mut self, by: &Search<'_>) {
+        self.spell(Symbol::SPACE, by);
+        let bits = by.language.map_or(0.0, |language| self.read.end_bits(language));
+        self.prior -= by.effort.language_weight * bits * LN_2;
     }
 }
 
@@ -143,16 +168,17 @@ impl Recognizer {
 
     /// Hears more of the utterance: natural log-probabilities, row-major `(steps, labels of the tokenizer)`. The words that have
     /// become final; none for no steps.
-    pub fn push(&mut self, tokenizer: &Tokenizer, language: Option<&Language>, log_probs: &[f32]) -> Vec<Heard> {
+    pub fn push(&mut self, by: &Search<'_>, log_probs: &[f32]) -> Vec<Heard> {
+        let tokenizer = by.tokenizer;
         for step in log_probs.chunks_exact(tokenizer.vocab_size()) {
-            self.step(tokenizer, language, step);
+            self.step(by, step);
         }
         let Some((best, others)) = self.paths.split_first() else { return Vec::new() };
         let starts: Vec<usize> = word_starts(tokenizer, &best.labels).collect();
         let shared = |path: &Path| best.labels.iter().zip(&path.labels).take_while(|(a, b)| a == b).count();
         let shared = others.iter().map(shared).min().unwrap_or(usize::MAX);
         let agreed = starts.iter().rfind(|&&start| start < shared);
-        let held = starts.iter().rev().nth(HELD_WORDS);
+        let held = starts.iter().rev().nth(by.effort.held_words);
         let cut = agreed.max(held).copied().unwrap_or(0);
         if cut == 0 {
             return Vec::new();
@@ -169,15 +195,16 @@ impl Recognizer {
     }
 
     /// The utterance is over: its last words. What comes next is another one.
-    pub fn finish(&mut self, tokenizer: &Tokenizer, language: Option<&Language>) -> Vec<Heard> {
-        self.paths.iter_mut().for_each(|path| path.end(language));
+    pub fn finish(&mut self, by: &Search<'_>) -> Vec<Heard> {
+        self.paths.iter_mut().for_each(|path| path.end(by));
         let best = self.paths.iter().reduce(|best, path| if path.score() > best.score() { path } else { best });
-        let words = best.map(|path| heard(tokenizer, path, path.labels.len())).unwrap_or_default();
+        let words = best.map(|path| heard(by.tokenizer, path, path.labels.len())).unwrap_or_default();
         *self = Self::new(self.blank);
         words
     }
 
-    fn step(&mut self, tokenizer: &Tokenizer, language: Option<&Language>, log_probs: &[f32]) {
+    fn step(&mut self, by: &Search<'_>, log_probs: &[f32]) {
+        let Search { tokenizer, language, effort } = *by;
         let log_prob = |label: u32| log_probs.get(label as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let piece = |label: u32| Some((label, tokenizer.piece(label).filter(|_| !tokenizer.is_special(label))?));
         let likely = (0..log_probs.len() as u32).filter(|&label| log_prob(label) > MIN_LOG_PROB);
@@ -185,7 +212,7 @@ impl Recognizer {
         // What the best one has with nothing added; the most that a letter adds is its bonus, or a word that is more probable than its
         // letters, which the margin leaves room for.
         let staying = |path: &Path| path.score() + log_prob(self.blank);
-        let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - MARGIN;
+        let floor = self.paths.iter().map(staying).fold(f32::NEG_INFINITY, f32::max) - effort.margin;
         // Which path is another one with one more label.
         let numbers: HashMap<&[u32], usize> =
             self.paths.iter().enumerate().map(|(at, path)| (path.labels.as_slice(), at)).collect();
@@ -206,18 +233,18 @@ impl Recognizer {
                 }
                 // A label counts twice only with a blank between.
                 let log_prob = if repeats { path.blank } else { path.log_prob() } + log_prob(label);
-                if log_prob + path.prior + LETTER_BONUS <= floor {
+                if log_prob + path.prior + effort.letter_bonus <= floor {
                     continue;
                 }
                 if let Some(&same) = known.get(&(at, label)) {
                     stay[same].1 = log_add(stay[same].1, log_prob);
                 } else {
-                    let told = path.ask(label, piece, language);
+                    let told = path.ask(label, piece, by);
                     longer.push(Longer { path: at, told, log_prob, score: log_prob + path.told.0[told].1 });
                 }
             }
         }
-        let beam_size = if language.is_some() { BEAM_SIZE } else { 1 };
+        let beam_size = if language.is_some() { effort.beam_size } else { 1 };
         longer.sort_by(|a, b| b.score.total_cmp(&a.score));
         longer.truncate(beam_size);
         let longer: Vec<Path> =
@@ -226,7 +253,7 @@ impl Recognizer {
         self.paths.extend(longer);
         self.num_steps += 1;
         self.paths.sort_by(|a, b| b.score().total_cmp(&a.score()));
-        let floor = self.paths.first().map_or(0.0, Path::score) - MARGIN;
+        let floor = self.paths.first().map_or(0.0, Path::score) - effort.margin;
         self.paths.retain(|path| path.score() >= floor);
         self.paths.truncate(beam_size);
     }
@@ -304,7 +331,8 @@ mod tests {
         let mut recognizer = Recognizer::new(BLANK);
         let unsure: &[(&str, f32)] = &[("a", 0.4), ("", 0.6)];
         let language = Language::train(["a"; 50]);
-        recognizer.push(&tokenizer, Some(&language), &steps(&tokenizer, &[unsure, unsure]));
+        let by = Search { tokenizer: &tokenizer, language: Some(&language), effort: Effort::LIVE };
+        recognizer.push(&by, &steps(&tokenizer, &[unsure, unsure]));
         let path = recognizer.paths.iter().find(|path| path.labels.len() == 1).unwrap();
         assert!((path.log_prob().exp() - 0.64).abs() < 1e-4, "{path:?}");
     }
@@ -315,7 +343,8 @@ mod tests {
         let heard = |language: Option<&Language>| {
             let mut recognizer = Recognizer::new(BLANK);
             let log_probs = spelled(&tokenizer, " th?r? is nothing l?ft to ?at");
-            let words = [recognizer.push(&tokenizer, language, &log_probs), recognizer.finish(&tokenizer, language)];
+            let by = Search { tokenizer: &tokenizer, language, effort: Effort::LIVE };
+            let words = [recognizer.push(&by, &log_probs), recognizer.finish(&by)];
             text(&tokenizer, &words.concat())
         };
         assert_eq!(heard(None), "thara is nothing laft to aat");
@@ -326,16 +355,23 @@ mod tests {
     fn a_word_is_final_behind_the_next_and_has_its_time() {
         let (tokenizer, language) = (characters(), Language::train(ENGLISH.iter().cycle().take(60)));
         let mut recognizer = Recognizer::new(BLANK);
-        let mut hear = |text: &str| recognizer.push(&tokenizer, Some(&language), &spelled(&tokenizer, text));
+        let by = Search { tokenizer: &tokenizer, language: Some(&language), effort: Effort::LIVE };
+        let mut hear = |text: &str| recognizer.push(&by, &spelled(&tokenizer, text));
         assert_eq!(hear(" th"), []);
         assert_eq!(hear("e"), []);
         let words: Vec<Heard> = [" kitchen", " is", " in"].into_iter().flat_map(&mut hear).collect();
         assert_eq!(text(&tokenizer, &words[..1]), "the");
         // The mark has two steps, each letter has two.
         assert_eq!((words[0].start_step, words[0].end_step), (2, 7));
-        let rest = recognizer.finish(&tokenizer, Some(&language));
+        let rest = recognizer.finish(&by);
         assert_eq!(text(&tokenizer, &[words, rest].concat()), "the kitchen is in");
         assert_eq!(recognizer, Recognizer::new(BLANK));
+        // Where nobody waits, three words may still change what is before them.
+        let by = Search { effort: Effort::WHOLE, ..by };
+        let words = recognizer.push(&by, &spelled(&tokenizer, " th?r? is nothing l?ft to ?at"));
+        assert!(words.len() <= 3, "{}", text(&tokenizer, &words));
+        let words = [words, recognizer.finish(&by)].concat();
+        assert_eq!(text(&tokenizer, &words), "there is nothing left to eat");
     }
 
     proptest! {
@@ -349,8 +385,9 @@ mod tests {
             let log_probs: Vec<f32> = labels.iter().flat_map(row).collect();
             let mut recognizer = Recognizer::new(BLANK);
             let (left, right) = log_probs.split_at((cut * vocab).min(log_probs.len()));
-            let mut words = [recognizer.push(&tokenizer, None, left), recognizer.push(&tokenizer, None, right)].concat();
-            words.extend(recognizer.finish(&tokenizer, None));
+            let by = Search { tokenizer: &tokenizer, language: None, effort: Effort::LIVE };
+            let mut words = [recognizer.push(&by, left), recognizer.push(&by, right)].concat();
+            words.extend(recognizer.finish(&by));
             prop_assert!(words.iter().all(|word| word.start_step < word.end_step && word.end_step <= labels.len()));
             prop_assert!(words.is_sorted_by_key(|word| word.start_step));
             let expected = tokenizer.decode(&CtcCollapse::new(BLANK).push(&labels));
