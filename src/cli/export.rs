@@ -8,14 +8,14 @@ use clap::Args;
 use decalage::bundle::{Assets, Bundle, TEXT_SOURCE, TEXT_WEIGHTS, WEIGHTS};
 use decalage::model::{SpeechTranslator, TextTranslator, WeightsError, save_weights};
 use decalage::text::Tokenizer;
-use decalage::train::average_weights;
+use decalage::train::{Which, weights_of};
 use tch::Device;
 
-/// Write a bundle from checkpoints' averaged weights
+/// Write a bundle from checkpoints' weights
 #[derive(Debug, Args)]
 #[group(id = "parts", required = true, multiple = true)]
 pub(crate) struct Export {
-    /// Checkpoint of the `joint` stage
+    /// Checkpoint of the `joint` stage, or of `ctc`
     #[arg(long, value_name = "FILE", group = "parts", requires = "assets")]
     checkpoint: Option<PathBuf>,
     /// Checkpoint of the `text` stage: the bundle can read, too. Its tokenizer lies beside it
@@ -27,6 +27,9 @@ pub(crate) struct Export {
     /// Folder to write; files of the bundle that are there are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Take the weights of the last update instead of their average: for runs whose rate has fallen to zero
+    #[arg(long)]
+    last: bool,
     /// Store weights as f32 instead of f16 (both are served in f32)
     #[arg(long)]
     f32: bool,
@@ -64,7 +67,8 @@ impl Export {
         name: &str,
         load: impl FnOnce(&Path) -> Result<(), WeightsError>,
     ) -> Result<()> {
-        let mut weights = average_weights(checkpoint)?;
+        let which = if self.last { Which::Last } else { Which::Average };
+        let mut weights = weights_of(checkpoint, which)?;
         weights.retain(|(name, _)| parts.iter().any(|part| name.starts_with(part)));
         let not_finite = weights.iter().find(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 0);
         ensure!(not_finite.is_none(), "{:?} is not finite", not_finite.map(|(name, _)| name));

@@ -38,16 +38,19 @@ pub struct Effort {
     language_weight: f32,
     /// and what a letter is given for it, in nats: without, short texts would win.
     letter_bonus: f32,
-    /// Words behind which a word is final, whatever else it might have been: what follows it tells most of it.
+    /// A word is final that all hypotheses have which are no more nats than this behind the best one,
+    agreement: f32,
+    /// or one with so many words behind it, whatever else it might have been: what follows it tells most of it.
     held_words: usize,
 }
 
 impl Effort {
     /// While somebody waits for each word.
-    pub const LIVE: Self = Self { beam_size: 48, margin: 12.0, language_weight: 0.8, letter_bonus: 1.5, held_words: 1 };
+    pub const LIVE: Self =
+        Self { beam_size: 96, margin: 15.0, language_weight: 1.0, letter_bonus: 1.8, agreement: 3.0, held_words: 2 };
     /// Where the whole utterance is waited for.
     pub const WHOLE: Self =
-        Self { beam_size: 300, margin: 20.0, language_weight: 1.0, letter_bonus: 1.8, held_words: 3 };
+        Self { beam_size: 300, margin: 20.0, agreement: f32::INFINITY, held_words: 3, ..Self::LIVE };
 }
 
 /// A word of the transcript.
@@ -176,7 +179,9 @@ impl Recognizer {
         let Some((best, others)) = self.paths.split_first() else { return Vec::new() };
         let starts: Vec<usize> = word_starts(tokenizer, &best.labels).collect();
         let shared = |path: &Path| best.labels.iter().zip(&path.labels).take_while(|(a, b)| a == b).count();
-        let shared = others.iter().map(shared).min().unwrap_or(usize::MAX);
+        let floor = best.score() - by.effort.agreement;
+        let near = others.iter().take_while(|path| path.score() >= floor);
+        let shared = near.map(shared).min().unwrap_or(usize::MAX);
         let agreed = starts.iter().rfind(|&&start| start < shared);
         let held = starts.iter().rev().nth(by.effort.held_words);
         let cut = agreed.max(held).copied().unwrap_or(0);
@@ -372,6 +377,20 @@ mod tests {
         assert!(words.len() <= 3, "{}", text(&tokenizer, &words));
         let words = [words, recognizer.finish(&by)].concat();
         assert_eq!(text(&tokenizer, &words), "there is nothing left to eat");
+    }
+
+    #[test]
+    fn a_word_that_may_be_another_waits_for_two_more() {
+        let (tokenizer, sentences) = (characters(), ["there is a house", "thara is a house"]);
+        let language = Language::train(sentences.into_iter().cycle().take(60));
+        let by = Search { tokenizer: &tokenizer, language: Some(&language), effort: Effort::LIVE };
+        let finals = |first: &str| {
+            let mut recognizer = Recognizer::new(BLANK);
+            [first, " is", " a", " house"]
+                .map(|more| text(&tokenizer, &recognizer.push(&by, &spelled(&tokenizer, more))))
+        };
+        assert_eq!(finals(" there"), ["", "there", "is", "a"]);
+        assert_eq!(finals(" th?r?"), ["", "", "", "thara"]);
     }
 
     proptest! {

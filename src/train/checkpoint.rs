@@ -79,7 +79,7 @@ pub(crate) fn resume(
 /// Copies the averaged parameters of a checkpoint whose names begin with `part`; returns how many. Those that have
 /// another shape here, or are not here at all, are left out.
 pub(crate) fn init(path: &Path, part: &str, parameters: &mut Parameters) -> Result<usize, TrainError> {
-    let averaged = average_weights(path)?;
+    let averaged = weights_of(path, Which::Average)?;
     let mut loaded = 0;
     for entry in parameters.entries.iter().filter(|entry| entry.name.starts_with(part)) {
         if let Some((_, tensor)) = averaged.iter().find(|(name, t)| *name == entry.name && t.size() == entry.shape) {
@@ -94,13 +94,25 @@ pub(crate) fn init(path: &Path, part: &str, parameters: &mut Parameters) -> Resu
     Ok(loaded)
 }
 
-/// The running average of a checkpoint's parameters, by name: what gets exported. Of a bundle's weights, the weights.
-pub fn average_weights(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
+/// Which of a checkpoint's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Their running average, over some 800 updates: while the rate has not fallen, better than any of them.
+    Average,
+    /// Those of the last update: where the rate has fallen to zero there is nothing to average, and they have learnt more.
+    Last,
+}
+
+/// A checkpoint's parameters, by name: what gets exported. Of a bundle's weights, the weights.
+///
+/// # Errors
+/// If the file cannot be read, or is no checkpoint.
+pub fn weights_of(path: &Path, which: Which) -> Result<Vec<(String, Tensor)>, TrainError> {
     let data = read(path)?;
     let file = parse(path, &data)?;
     let mut names: Vec<&str> = file.names().into_iter().filter(|name| !name.starts_with("adam.")).collect();
     names.sort_unstable();
-    let average = tensor(path, &file, AVERAGE).ok();
+    let average = (which == Which::Average).then(|| tensor(path, &file, AVERAGE).ok()).flatten();
     let mut offset = 0;
     let mut weights = Vec::new();
     for name in names {

@@ -36,7 +36,7 @@ use crate::features::FeatureError;
 use crate::text::TextError;
 
 pub use audio::{cmvn, files_in};
-pub use checkpoint::average_weights;
+pub use checkpoint::{Which, weights_of};
 pub use log::{Entry, plot};
 pub use manifest::{Example, read_manifest, read_pairs};
 pub use options::{Augmentation, Optimizer, Task, TrainOptions};
