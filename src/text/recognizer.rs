@@ -47,7 +47,7 @@ pub struct Effort {
 impl Effort {
     /// While somebody waits for each word.
     pub const LIVE: Self =
-        Self { beam_size: 96, margin: 15.0, language_weight: 1.0, letter_bonus: 1.8, agreement: 3.0, held_words: 2 };
+        Self { beam_size: 96, margin: 15.0, language_weight: 1.0, letter_bonus: 1.8, agreement: 5.0, held_words: 2 };
     /// Where the whole utterance is waited for.
     pub const WHOLE: Self =
         Self { beam_size: 300, margin: 20.0, agreement: f32::INFINITY, held_words: 3, ..Self::LIVE };
@@ -364,12 +364,13 @@ mod tests {
         let mut hear = |text: &str| recognizer.push(&by, &spelled(&tokenizer, text));
         assert_eq!(hear(" th"), []);
         assert_eq!(hear("e"), []);
-        let words: Vec<Heard> = [" kitchen", " is", " in"].into_iter().flat_map(&mut hear).collect();
+        let words: Vec<Heard> =
+            " children are playing in the garden".split_inclusive(' ').flat_map(&mut hear).collect();
         assert_eq!(text(&tokenizer, &words[..1]), "the");
         // The mark has two steps, each letter has two.
         assert_eq!((words[0].start_step, words[0].end_step), (2, 7));
         let rest = recognizer.finish(&by);
-        assert_eq!(text(&tokenizer, &[words, rest].concat()), "the kitchen is in");
+        assert_eq!(text(&tokenizer, &[words, rest].concat()), "the children are playing in the garden");
         assert_eq!(recognizer, Recognizer::new(BLANK));
         // Where nobody waits, three words may still change what is before them.
         let by = Search { effort: Effort::WHOLE, ..by };
@@ -383,7 +384,11 @@ mod tests {
     fn a_word_that_may_be_another_waits_for_two_more() {
         let (tokenizer, sentences) = (characters(), ["there is a house", "thara is a house"]);
         let language = Language::train(sentences.into_iter().cycle().take(60));
-        let by = Search { tokenizer: &tokenizer, language: Some(&language), effort: Effort::LIVE };
+        let by = Search {
+            tokenizer: &tokenizer,
+            language: Some(&language),
+            effort: Effort { agreement: 1.0, ..Effort::LIVE },
+        };
         let finals = |first: &str| {
             let mut recognizer = Recognizer::new(BLANK);
             [first, " is", " a", " house"]
